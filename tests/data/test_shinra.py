@@ -1,0 +1,314 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from coteach.data.pages import Page
+from coteach.data.shinra import (
+    list_page_ids,
+    read_annotation_file,
+    read_annotations,
+    read_page,
+    read_page_ids,
+    read_pages,
+    read_submissions,
+    replacing,
+    write_submission,
+)
+from coteach.errors import InputError
+from coteach.model.spans import Span
+
+SHARED = Path(__file__).parents[2] / ".." / "shared" / "task"
+PAGE = Page("7", "東京駅\r\n\u2028大阪\u3000🗼駅\n\nend")
+
+
+def line(**changes: object) -> dict:
+    """A valid annotation of PAGE; a key whose change is ... is left out."""
+    entry = {
+        "page_id": "7",
+        "title": "駅",
+        "ENE": "1.6.5",
+        "attribute": "名前",
+        "text_offset": offset(0, 0, 0, 2),
+    } | changes
+    return {key: value for key, value in entry.items() if value is not ...}
+
+
+def offset(
+    start_line: object, start: object, end_line: object, end: object, **more: object
+) -> dict:
+    return {
+        "start": {"line_id": start_line, "offset": start},
+        "end": {"line_id": end_line, "offset": end},
+        **more,
+    }
+
+
+def written(path: Path, *entries: object, start: bytes = b"") -> Path:
+    lines = [e if isinstance(e, str) else json.dumps(e, ensure_ascii=False) for e in entries]
+    path.write_bytes(start + "\n".join(lines).encode())
+    return path
+
+
+# Pages
+
+
+def test_pages_keep_every_character_and_are_sorted(tmp_path: Path) -> None:
+    texts = {"9": "", "10": PAGE.text, "w2": "\ufeffa\r\nb\x0bc"}
+    for page_id, text in texts.items():
+        (tmp_path / f"{page_id}.txt").write_bytes(text.encode())
+    (tmp_path / "notes.md").write_text("not a page")
+    assert list_page_ids(tmp_path) == ["10", "9", "w2"]
+    pages = read_pages(tmp_path)
+    assert list(pages) == ["10", "9", "w2"]
+    assert {page_id: page.text for page_id, page in pages.items()} == texts
+    assert pages["w2"].lines == ["\ufeffa\r", "b\x0bc"]
+    assert pages["9"].lines == [""]
+
+
+def test_pages_that_cannot_be_read(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"nowhere: no such folder"):
+        read_pages(tmp_path / "nowhere")
+    with pytest.raises(InputError, match="no page here"):
+        read_pages(tmp_path)
+    with pytest.raises(InputError, match=r"1\.txt: cannot be read"):
+        read_page(tmp_path / "1.txt")
+    (tmp_path / "1.txt").write_bytes("東".encode() + b"a\xff")
+    with pytest.raises(InputError, match=r"1\.txt: not UTF-8: byte 0xff at position 4"):
+        read_pages(tmp_path)
+
+
+def test_page_ids(tmp_path: Path) -> None:
+    path = tmp_path / "ids.txt"
+    path.write_bytes(b"\xef\xbb\xbf12\r\n\n 3 \n12\nw1")
+    assert read_page_ids(path) == ["12", "3", "w1"]
+    path.write_bytes(b"")
+    assert read_page_ids(path) == []
+    with pytest.raises(InputError, match="cannot be read"):
+        read_page_ids(tmp_path / "none")
+
+
+# Annotations
+
+
+def test_annotations(tmp_path: Path) -> None:
+    path = written(
+        tmp_path / "a.json",
+        line(),
+        "",
+        line(page_id=7),  # the same value, its page as a number
+        line(text_offset=offset(1, 4, 3, 1), attribute="別名"),
+        line(text_offset=..., title="flag"),
+        line(text_offset=None),
+        start=b"\xef\xbb\xbf",
+    )
+    expected = {"7": {Span("名前", 0, 0, 0, 2), Span("別名", 1, 4, 3, 1)}}
+    annotations = read_annotations(path, name="gold", pages={"7": PAGE})
+    assert annotations.name == "gold"
+    assert annotations.values == expected
+    assert annotations.processed is None
+    file = read_annotation_file(path)
+    assert file.values == expected
+    assert file.without_place == 2
+    assert file.titles == {"7": "駅"}
+    assert file.entity_types == {"1.6.5"}
+
+
+def test_a_file_without_a_line_says_nothing(tmp_path: Path) -> None:
+    assert read_annotations(written(tmp_path / "a.json"), name="a").values == {}
+
+
+def test_html_offsets_are_read_unchecked(tmp_path: Path) -> None:
+    html = offset(90, 5, 90, 900, text="<b>")
+    path = written(tmp_path / "a.json", line(html_offset=html), line())
+    file = read_annotation_file(path, pages={"7": PAGE}, offsets="html")
+    assert file.values == {"7": {Span("名前", 90, 5, 90, 900)}}
+    assert file.without_place == 1
+
+
+@pytest.mark.parametrize(
+    ("entry", "message"),
+    [
+        ("{", r"not JSON.*\{"),
+        ("[1]", r"expected an object.*\[1\]"),
+        (line(page_id=...), "'page_id' is missing"),
+        (line(page_id=True), "page_id: .*true"),
+        (line(page_id=1.5), r"page_id: .*1\.5"),
+        (line(page_id=""), 'page_id: .*""'),
+        (line(attribute=...), "'attribute' is missing"),
+        (line(attribute=3), "attribute: .*3"),
+        (line(text_offset=3), "object with 'start', got 3"),
+        (line(text_offset={"start": {"line_id": 0, "offset": 0}}), "'end' is missing"),
+        (line(text_offset=offset(0, "0", 0, 1)), 'start offset: .*"0"'),
+        (line(text_offset=offset(0, 0, 0, 1.0)), r"end offset: .*1\.0"),
+        (line(text_offset=offset(-1, 0, 0, 1)), "start line_id: .*-1"),
+        (line(text_offset=offset(0, 2, 0, 2)), "line 0 offset 2 to line 0 offset 2"),
+        (line(text_offset=offset(1, 0, 0, 2)), "line 1 offset 0 to line 0 offset 2"),
+        (line(page_id="8"), "unknown page .8"),
+        (line(text_offset=offset(0, 0, 4, 0)), "end line_id: the page has 4 lines, got 4"),
+        (line(text_offset=offset(0, 1, 0, 5)), "end offset: line 0 has 4 characters, got 5"),
+        (line(text_offset=offset(0, 5, 1, 1)), "start offset: line 0 has 4 characters, got 5"),
+        (line(text_offset=offset(0, 0, 0, 2, text="東")), 'text "東" is "東京" in the page'),
+    ],
+)
+def test_broken_annotations_name_file_line_and_value(
+    tmp_path: Path, entry: object, message: str
+) -> None:
+    path = written(tmp_path / "broken.json", line(), entry)
+    with pytest.raises(InputError, match=rf"broken\.json:2: .*{message}"):
+        read_annotations(path, name="a", pages={"7": PAGE})
+
+
+def test_annotations_that_are_no_text(tmp_path: Path) -> None:
+    path = tmp_path / "a.json"
+    path.write_bytes(json.dumps(line()).encode() + b"\n{\xff")
+    with pytest.raises(InputError, match=r"a\.json:2: not UTF-8: byte 0xff at position 1 of"):
+        read_annotations(path, name="a")
+    with pytest.raises(InputError, match=r"none\.json: cannot be read: No such file"):
+        read_annotations(tmp_path / "none.json", name="a")
+
+
+# Submissions of teams
+
+
+def test_submissions(tmp_path: Path) -> None:
+    for team in ("team10", "team2", "absent"):
+        (tmp_path / team).mkdir()
+    written(tmp_path / "team10" / "Station.json", line())
+    written(tmp_path / "team2" / "Station.json")
+    written(tmp_path / "absent" / "Airport.json", line())
+    (tmp_path / "team10" / "Station.processed.txt").write_text("7\n9\n")
+    first, second = read_submissions(tmp_path, "Station", {"7": PAGE})
+    assert (first.name, second.name) == ("team10", "team2")
+    assert first.processed == {"7", "9"}
+    assert first.on("7") == {Span("名前", 0, 0, 0, 2)}
+    assert (first.on("9"), first.on("8")) == (frozenset(), None)
+    assert second.processed is None
+    assert second.on("7") == frozenset()
+
+
+def test_no_submission_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"expected <team>/Station\.json"):
+        read_submissions(tmp_path, "Station")
+
+
+def test_a_value_on_a_page_that_was_not_processed_is_an_error(tmp_path: Path) -> None:
+    path = written(tmp_path / "a.json", line())
+    (tmp_path / "ids.txt").write_text("8")
+    with pytest.raises(InputError, match=r"a\.json: value on page '7', not among .*ids\.txt"):
+        read_annotations(path, name="a", processed=tmp_path / "ids.txt")
+
+
+# Our own submission
+
+
+@st.composite
+def page_and_spans(draw: st.DrawFn) -> tuple[Page, set[Span]]:
+    text = draw(st.text(alphabet='あa🗼\n\r\u2028 "\\', min_size=1, max_size=30))
+    page = Page(draw(st.sampled_from(["1", "w2"])), text)
+    spans = set()
+    points = [(i, j) for i, chars in enumerate(page.lines) for j in range(len(chars) + 1)]
+    for _ in range(draw(st.integers(0, 4))):
+        pair = draw(st.lists(st.sampled_from(points), min_size=2, max_size=2))
+        start, end = sorted(pair)
+        if start < end:
+            spans.add(Span(draw(st.sampled_from(["名前", "A b"])), *start, *end))
+    return page, spans
+
+
+@given(page_and_spans())
+def test_what_is_written_is_read_again(
+    tmp_path_factory: pytest.TempPathFactory, example: tuple[Page, set[Span]]
+) -> None:
+    page, spans = example
+    path = tmp_path_factory.mktemp("submission") / "new" / "a.json"
+    write_submission(path, [(page, [(span, None) for span in spans])])
+    # Reading with the pages also compares every text with the page.
+    values = read_annotations(path, name="a", pages={page.page_id: page}).values
+    assert values == ({page.page_id: spans} if spans else {})
+
+
+def test_a_submission_has_title_text_and_score(tmp_path: Path) -> None:
+    path = tmp_path / "a.json"
+    other = Page("8", "ab")
+    write_submission(
+        path,
+        iter(
+            [
+                (PAGE, [(Span("名前", 0, 1, 0, 3), 0.12345678), (Span("名前", 0, 0, 0, 1), None)]),
+                (other, [(Span("別名", 0, 0, 0, 2), 1)]),
+            ]
+        ),
+        titles={"7": "駅"},
+    )
+    first, second, third = map(json.loads, path.read_text("utf-8").splitlines())
+    assert first == {
+        "page_id": "7",
+        "title": "駅",
+        "attribute": "名前",
+        "text_offset": offset(0, 1, 0, 3, text="京駅"),
+        "score": 0.123457,
+    }
+    assert "score" not in second
+    assert (third["title"], third["score"]) == ("8", 1.0)
+    assert "駅" in path.read_text("utf-8")
+
+
+@pytest.mark.parametrize(
+    ("span", "score"),
+    [
+        (Span("名前", 0, 0, 0, 99), None),
+        (Span("名前", 0, 1, 0, 1), None),
+        (Span("名前", 0, 0, 0, 1), float("nan")),
+    ],
+)
+def test_a_failing_submission_leaves_the_old_one(
+    tmp_path: Path, span: Span, score: float | None
+) -> None:
+    path = tmp_path / "a.json"
+    path.write_text("old")
+    with pytest.raises(ValueError):  # noqa: PT011 - two messages, one promise
+        write_submission(path, [(PAGE, [(Span("名前", 0, 0, 0, 2), 0.5), (span, score)])])
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_replacing_appears_only_when_complete(tmp_path: Path) -> None:
+    path = tmp_path / "a.txt"
+    with replacing(path) as file:
+        file.write("あ\n")
+        file.flush()
+        assert not path.exists()
+    assert path.read_bytes() == "あ\n".encode()
+
+
+# The real data
+
+
+@pytest.mark.skipif(not SHARED.is_dir(), reason="the shared task's data is not beside the checkout")
+def test_the_airport_sample() -> None:
+    folder = SHARED / "shinra-airport-sample"
+    pages = read_pages(folder / "Airport_TEXT")
+    gold = read_annotation_file(folder / "Airport_Mini_Answer.json", pages=pages)
+    values = [span for spans in gold.values.values() for span in spans]
+    assert len(pages) == 7
+    assert len(values) == 186 - 8  # eight lines are exact repetitions
+    assert len({span.attribute for span in values}) == 21
+    assert gold.entity_types == {"1.6.5.3"}
+    # One text of the dummy system is not what its offsets mark.
+    with pytest.raises(InputError, match=r'json:86: text "カナダ" is "カナダのノ" in the page'):
+        read_annotation_file(folder / "Airport_Dummy_Result.json", pages=pages)
+
+
+@pytest.mark.skipif(not SHARED.is_dir(), reason="the shared task's data is not beside the checkout")
+def test_the_teams_of_jawiki_ner() -> None:
+    folder = SHARED / "jawiki-ner"
+    pages = read_pages(folder / "plain" / "JAWIKI")
+    assert len(pages) == 3835
+    teams = read_submissions(folder / "submissions", "JAWIKI", pages)
+    assert [team.name for team in teams] == [f"team0{number}" for number in range(1, 9)]
+    assert [team.name for team in teams if team.processed is not None] == ["team03"]
