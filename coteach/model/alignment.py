@@ -1,0 +1,137 @@
+"""Tokens that know their place: vocabulary ids with exact offsets into the original text."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from transformers import BertJapaneseTokenizer, PreTrainedTokenizerBase
+
+from .fast_tokenizer import LineEncoder, WordEncoder
+from .japanese_bert import JapaneseBertEncoder
+from .mecab import MecabWords, bundled_dictionary
+from .pieces import Pieces
+
+_LONE_SURROGATE = re.compile("[\ud800-\udfff]")  # has no UTF-8 form: no tokenizer can read it
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """The tokens of one page, without [CLS] and [SEP] at its ends; all lists have one length.
+
+    A token with ``starts[i] == ends[i]`` carries no text (a line separator, a lone "▁") and must
+    never carry a label. Starts never decrease within a line. Tokens whose characters come from one
+    original character (㍿ read as 株式会社, the bytes of one character) share its range.
+
+    Attributes:
+        ids: Vocabulary ids.
+        lines: Line of each token: the text split on "\\n" only, from 0.
+        starts: First code point within the line, in the original text.
+        ends: Last code point, exclusive.
+    """
+
+    ids: list[int] = field(default_factory=list)
+    lines: list[int] = field(default_factory=list)
+    starts: list[int] = field(default_factory=list)
+    ends: list[int] = field(default_factory=list)
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+
+class Aligner:
+    """Turns the text of a page into ``Tokens`` with the vocabulary of ``tokenizer``.
+
+    ``BertJapaneseTokenizer`` (MeCab, then WordPiece or characters): ids are those of the tokenizer
+    itself, line by line; its own MeCab configuration holds. Tokenizers with offsets (those of the
+    ``tokenizers`` library): ids are those of the tokenizer, line by line; with ``words="mecab"``,
+    every word that MeCab finds is tokenised apart, without a word-initial mark ("▁", "Ġ") where it
+    directly follows another, so that no piece crosses a word boundary.
+
+    Aligners can be pickled and sent to worker processes, which start their own MeCab. The
+    tokenizer must not be changed afterwards.
+
+    Args:
+        tokenizer: A tokenizer of transformers.
+        words: Split at MeCab's words first; None leaves the tokenizer as it was pretrained.
+        mecab_options: Options of MeCab for ``words="mecab"``, as on its command line, for example
+            ``-d "/path/of a/dictionary"``; by default the dictionary is unidic-lite.
+        separator: Put the tokenizer's ``sep_token`` between lines that have tokens, as a token
+            without text at the end of the token before it.
+
+    Raises:
+        ValueError: The tokenizer cannot tell offsets, has no ``sep_token`` although a separator is
+            asked for, or MeCab cannot be started with these options.
+    """
+
+    def __init__(
+        self,
+        tokenizer: PreTrainedTokenizerBase,
+        *,
+        words: Literal["mecab"] | None = None,
+        mecab_options: str = "",
+        separator: bool = True,
+    ) -> None:
+        if words not in ("mecab", None):
+            raise ValueError(f'words={words!r}: expected "mecab" or None')
+        self._arguments = {
+            "tokenizer": tokenizer,
+            "words": words,
+            "mecab_options": mecab_options,
+            "separator": separator,
+        }
+        self._encode = _encoder(tokenizer, words, mecab_options)
+        if separator and tokenizer.sep_token_id is None:
+            raise ValueError(
+                f"{type(tokenizer).__name__} has no sep_token to put between lines: "
+                "set tokenizer.sep_token, or pass separator=False"
+            )
+        self._separator = tokenizer.sep_token_id if separator else None
+
+    def __call__(self, text: str) -> Tokens:
+        """The tokens of ``text``; none for an empty text."""
+        lines = _LONE_SURROGATE.sub("\ufffd", text).split("\n")
+        tokens = Tokens()
+        for number, pieces in enumerate(self._encode(lines)):
+            if not pieces.ids:
+                continue
+            if self._separator is not None and tokens.ids:
+                tokens.ids.append(self._separator)
+                tokens.lines.append(tokens.lines[-1])
+                tokens.starts.append(tokens.ends[-1])
+                tokens.ends.append(tokens.ends[-1])
+            tokens.ids.extend(pieces.ids)
+            tokens.lines.extend([number] * len(pieces.ids))
+            tokens.starts.extend(pieces.starts)
+            tokens.ends.extend(pieces.ends)
+        return tokens
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self._arguments
+
+    def __setstate__(self, arguments: dict[str, Any]) -> None:
+        Aligner.__init__(self, **arguments)
+
+
+def _encoder(
+    tokenizer: PreTrainedTokenizerBase, words: str | None, mecab_options: str
+) -> Callable[[list[str]], list[Pieces]]:
+    """The encoder of lines that suits the tokenizer."""
+    if mecab_options and (words is None or isinstance(tokenizer, BertJapaneseTokenizer)):
+        raise ValueError(
+            f'mecab_options={mecab_options!r}: they are for words="mecab" with a tokenizer that '
+            "has no MeCab of its own; a BertJapaneseTokenizer reads its mecab_kwargs"
+        )
+    if isinstance(tokenizer, BertJapaneseTokenizer):
+        return JapaneseBertEncoder(tokenizer)
+    if not tokenizer.is_fast:
+        raise ValueError(
+            f"{type(tokenizer).__name__} cannot tell the offsets of its tokens: expected a "
+            "tokenizer of the tokenizers library (is_fast) or a BertJapaneseTokenizer"
+        )
+    if words is None:
+        return LineEncoder(tokenizer)
+    dictionary = bundled_dictionary("unidic_lite")
+    return WordEncoder(tokenizer, MecabWords(f"{dictionary} {mecab_options}"))
