@@ -1,0 +1,1 @@
+"""Scores of spans and tags, the vote of several systems, and how sure a score is."""
