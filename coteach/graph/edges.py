@@ -1,0 +1,118 @@
+"""Edges: a loss from a source node to the heads of a student, behind a gate, with a weight."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from coteach.graph.gates import Step, Through
+from coteach.losses import ClassBalancedFocal, CrossEntropy
+from coteach.model.iob2 import IGNORE
+
+
+@dataclass(frozen=True)
+class Edge:
+    """One line of a recipe: who teaches whom, and how."""
+
+    source: str
+    """Name of the node that teaches."""
+    target: str
+    """Name of the student that learns."""
+    loss: ClassBalancedFocal | CrossEntropy = field(default_factory=ClassBalancedFocal)
+    """What is compared."""
+    gate: Through = field(default_factory=Through)
+    """Which units of the loss count, and when."""
+    weight: float = 1.0
+    """Weight among the edges of the same student, at least 0."""
+    layer: int = -1
+    """The encoder layer that the edge's heads read: 0 is the embeddings, −1 the last."""
+
+    def __post_init__(self) -> None:
+        if self.weight < 0:
+            raise ValueError(f"weight of the edge from {self.source!r}: {self.weight} is below 0")
+
+
+@dataclass(frozen=True)
+class EdgeSums:
+    """An edge's losses on a batch, summed over tokens.
+
+    Attributes:
+        losses: (batch, members, attributes), gated and weighted by the members' weights.
+        counts: (batch, members, attributes), positions there was something to learn from, times
+            the same weights. A count of 0 means: this member says nothing about this example.
+    """
+
+    losses: Tensor
+    counts: Tensor
+
+    def per_example(self) -> tuple[Tensor, Tensor]:
+        """Mean over members, tokens and attributes: (batch,) losses, and (batch,) bool present."""
+        total = self.counts.sum(dim=(1, 2))
+        return self.losses.sum(dim=(1, 2)) / total.clamp(min=1e-12), total > 0
+
+
+class BoundEdge:
+    """An edge of a recipe that knows its members, its heads and its data.
+
+    A bundle of sources (the teams) is one edge with several members, computed at once.
+
+    Args:
+        edge: the recipe's.
+        members: names of its sources, each teaching the head at the same place of ``heads``.
+        sources: where the members stand on the source axis of a batch's labels.
+        heads: where their heads stand on the head axis of the student's logits.
+        weights: (members, attributes), the members' weights, mean 1 over the members.
+        class_counts: (attributes, classes) of the training gold.
+    """
+
+    def __init__(
+        self,
+        edge: Edge,
+        members: list[str],
+        sources: list[int],
+        heads: list[int],
+        weights: Tensor,
+        class_counts: Tensor,
+    ) -> None:
+        self.edge = edge
+        self.members = members
+        self.heads = heads
+        self.weights = weights
+        self.class_weights = edge.loss.class_weights(class_counts)
+        self._sources = sources
+
+    def to(self, device: torch.device) -> BoundEdge:
+        """Move the edge's own tensors."""
+        self.weights = self.weights.to(device)
+        if self.class_weights is not None:
+            self.class_weights = self.class_weights.to(device)
+        return self
+
+    def counts(self, labels: Tensor) -> Tensor:
+        """``EdgeSums.counts`` of labels (batch, tokens, sources, attributes)."""
+        known = labels[:, :, self._sources] != IGNORE
+        return known.sum(dim=1) * self.weights.to(labels.device)
+
+    def __call__(self, logits: Tensor, labels: Tensor, step: Step) -> EdgeSums:
+        """Compare the student's heads with what the sources say.
+
+        Args:
+            logits: (batch, tokens, heads, attributes, 3), every head of the student.
+            labels: (batch, tokens, sources, attributes), every source.
+            step: the moment, for the gate.
+        """
+        losses = self.edge.loss(
+            _select(logits, self.heads), _select(labels, self._sources), self.class_weights
+        )
+        losses = losses * self.edge.gate(losses.detach(), step)
+        return EdgeSums(losses.sum(dim=1) * self.weights, self.counts(labels))
+
+
+def _select(values: Tensor, places: list[int]) -> Tensor:
+    """Places of axis 2; a view, without a copy, where they are consecutive."""
+    first = places[0]
+    if places == list(range(first, first + len(places))):
+        return values.narrow(2, first, len(places))
+    return values[:, :, places]

@@ -1,0 +1,150 @@
+"""How far each team is trusted: weights in the teams' loss and in p_mean."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+
+from coteach.data.corpus import Corpus
+from coteach.data.pages import Annotations
+from coteach.errors import InputError
+from coteach.evaluation.shinra import attribute_name, score
+
+
+@dataclass(frozen=True)
+class Equal:
+    """Every team weighs the same (co-teaching paper, §3)."""
+
+
+@dataclass(frozen=True)
+class Given:
+    """Weights by hand."""
+
+    weights: dict[str, float] = field(default_factory=dict)
+    """Team → weight, at least 0, for every team."""
+
+
+@dataclass(frozen=True)
+class DevScore:
+    """A team weighs by its micro-F1 on the dev pages that it processed."""
+
+    by: Literal["team", "attribute"] = "team"
+    """One weight per team, or one per team and attribute."""
+    power: float = 1.0
+    """The weight is F1 to this power: 0 is equal weights, large values trust the best alone."""
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """A team weighs by the F1 that its agreement with the other teams lets expect.
+
+    Needs no gold, and looks only at pages without gold: on the pages they trained on, teams
+    agree with the gold, and so with each other, by memory. See ``expected_scores``.
+    """
+
+    by: Literal["team", "attribute"] = "team"
+    """One weight per team, or one per team and attribute."""
+    power: float = 1.0
+    """The weight is the expected F1 to this power."""
+
+
+TeamWeights = Equal | Given | DevScore | Agreement
+
+
+def team_weights(
+    rule: TeamWeights, teams: Sequence[Annotations], attributes: Sequence[str], corpus: Corpus
+) -> np.ndarray:
+    """The weights of a rule: (teams, attributes), mean 1 over the teams of each attribute."""
+    shape = (len(teams), len(attributes))
+    if isinstance(rule, Equal):
+        weights = np.ones(shape)
+    elif isinstance(rule, Given):
+        names = [team.name for team in teams]
+        if set(rule.weights) != set(names) or min(rule.weights.values()) < 0:
+            raise InputError(
+                f"nodes: given team weights {rule.weights}; expected one of at least 0 for each "
+                f"of {names}"
+            )
+        weights = np.ones(shape) * [[rule.weights[name]] for name in names]
+    else:
+        estimate = dev_scores if isinstance(rule, DevScore) else expected_scores
+        scores = estimate(teams, attributes, corpus, rule.by)
+        weights = np.broadcast_to(scores, shape) ** rule.power
+    total = weights.sum(axis=0, keepdims=True)
+    # An attribute on which every team scores 0 says nothing about whom to trust.
+    return np.where(total > 0, weights * len(teams) / np.where(total > 0, total, 1), 1.0)
+
+
+def dev_scores(
+    teams: Sequence[Annotations], attributes: Sequence[str], corpus: Corpus, by: str
+) -> np.ndarray:
+    """F1 on dev: (teams, 1), micro over attributes, or (teams, attributes)."""
+    rows = []
+    for team in teams:
+        pages = [page_id for page_id in corpus.dev.page_ids if team.on(page_id) is not None]
+        result = score(corpus.dev.gold.values, team.values, pages=pages, attributes=attributes)
+        if by == "team":
+            rows.append([result.micro.f1])
+        else:
+            scored = {name: counts.f1 for name, counts in result.attributes.items()}
+            # The scorer renames attributes; one that it leaves out gives no reason for trust.
+            rows.append([scored.get(attribute_name(name) or "", 0.0) for name in attributes])
+    return np.array(rows)
+
+
+def expected_scores(
+    teams: Sequence[Annotations], attributes: Sequence[str], corpus: Corpus, by: str
+) -> np.ndarray:
+    """F1 expected from agreement on pages without gold: (teams, 1) or (teams, attributes).
+
+    Every span that some team found is right or wrong, unseen by us. A latent-class model (Dawid
+    & Skene 1979, with one recall and one rate of false finds per team) is fitted to who found it;
+    a team's expected F1 follows from the spans' posterior probability of being right.
+    """
+    groups = [tuple(attributes)] if by == "team" else [(name,) for name in attributes]
+    columns = []
+    for group in groups:
+        found, processed = _candidates(teams, frozenset(group), corpus.unlabelled)
+        right = _posterior(found, processed)
+        hits = (right[:, None] * found).sum(axis=0)
+        proposed = found.sum(axis=0)
+        possible = (right[:, None] * processed).sum(axis=0)
+        columns.append(2 * hits / np.maximum(proposed + possible, 1e-12))
+    return np.stack(columns, axis=1)
+
+
+def _candidates(
+    teams: Sequence[Annotations], attributes: frozenset[str], page_ids: Sequence[str]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Who found, and who could have found, every span: two (spans, teams) arrays of 0 and 1."""
+    found, processed = [], []
+    for page_id in page_ids:
+        values = [team.on(page_id) for team in teams]
+        able = [spans is not None for spans in values]
+        union = sorted({s for spans in values for s in spans or () if s.attribute in attributes})
+        found += [[span in (spans or ()) for spans in values] for span in union]
+        processed += [able for _ in union]
+    shape = (-1, len(teams))
+    return np.array(found, dtype=float).reshape(shape), np.array(processed, float).reshape(shape)
+
+
+def _posterior(found: np.ndarray, processed: np.ndarray, iterations: int = 100) -> np.ndarray:
+    """Probability that each span is right, (spans,), by expectation maximisation."""
+    if not len(found):
+        return np.zeros(0)
+    missed = processed - found
+    right = found.sum(axis=1) / processed.sum(axis=1)
+    for _ in range(iterations):
+        wrong = 1 - right
+        prior = (right.sum() + 1) / (len(right) + 2)
+        # One imagined find and one miss keep every rate inside (0, 1).
+        recall = (right @ found + 1) / (right @ processed + 2)
+        false_rate = (wrong @ found + 1) / (wrong @ processed + 2)
+        logit = np.log(prior / (1 - prior))
+        logit = logit + found @ np.log(recall / false_rate)
+        logit = logit + missed @ np.log((1 - recall) / (1 - false_rate))
+        right = 1 / (1 + np.exp(-np.clip(logit, -50, 50)))
+    return right

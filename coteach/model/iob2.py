@@ -1,0 +1,176 @@
+"""Spans ↔ IOB2 tags, one tag sequence per attribute, by exact character offsets."""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from .alignment import Tokens
+from .spans import Span
+
+OUTSIDE, BEGIN, INSIDE = 0, 1, 2
+IGNORE = -100
+CLASSES = 3
+
+
+class TokenSpan(NamedTuple):
+    """A span in token positions: ``attribute`` is an index, ``stop`` is exclusive."""
+
+    attribute: int
+    start: int
+    stop: int
+
+
+@dataclass
+class Fit:
+    """How well spans fit token boundaries.
+
+    Attributes:
+        exact: spans whose two ends lie on token boundaries; they come back identical.
+        grown: spans that take the whole of a token they only partly cover.
+        overlapping: spans left out because a span of the same attribute holds one of their
+            tokens (one IOB2 sequence per attribute cannot say both; the earlier and longer stays).
+        lost: spans without any token (white space only, or an attribute not asked for).
+    """
+
+    exact: int = 0
+    grown: int = 0
+    overlapping: int = 0
+    lost: int = 0
+
+    def __add__(self, other: Fit) -> Fit:
+        return Fit(
+            self.exact + other.exact,
+            self.grown + other.grown,
+            self.overlapping + other.overlapping,
+            self.lost + other.lost,
+        )
+
+    @property
+    def total(self) -> int:
+        return self.exact + self.grown + self.overlapping + self.lost
+
+
+class Locator:
+    """Finds the tokens of a span in one page, in logarithmic time."""
+
+    def __init__(self, tokens: Tokens) -> None:
+        """Index ``tokens``, a page's tokens in reading order; tokens without text are skipped."""
+        places = list(zip(tokens.lines, tokens.starts, tokens.ends, strict=True))
+        self._positions = [i for i, (_, start, end) in enumerate(places) if start < end]
+        self._starts = [(places[i][0], places[i][1]) for i in self._positions]
+        self._ends = [(places[i][0], places[i][2]) for i in self._positions]
+
+    def __call__(self, span: Span) -> tuple[int, int, bool] | None:
+        """First token, last token + 1, and whether both ends are exact; None without a token."""
+        start = (span.start_line, span.start_offset)
+        end = (span.end_line, span.end_offset)
+        first = bisect_right(self._ends, start)
+        stop = bisect_left(self._starts, end)
+        if first >= stop:
+            return None
+        exact = self._starts[first] == start and self._ends[stop - 1] == end
+        return self._positions[first], self._positions[stop - 1] + 1, exact
+
+
+def encode(
+    spans: Iterable[Span], locate: Locator, attributes: Sequence[str]
+) -> tuple[list[TokenSpan], Fit]:
+    """Spans of one page as token spans.
+
+    Args:
+        spans: the spans, in any order.
+        locate: the page's locator.
+        attributes: names whose index the token spans carry.
+
+    Returns:
+        Token spans in reading order, no two of one attribute overlapping, and the fit.
+    """
+    fit = Fit()
+    index = {name: i for i, name in enumerate(attributes)}
+    found: list[tuple[TokenSpan, bool]] = []
+    for span in spans:
+        place = locate(span)
+        if place is None or span.attribute not in index:
+            fit.lost += 1
+        else:
+            found.append((TokenSpan(index[span.attribute], place[0], place[1]), place[2]))
+    kept: list[TokenSpan] = []
+    free = [0] * len(attributes)
+    for token_span, exact in sorted(found, key=lambda it: (it[0].start, -it[0].stop, not it[1])):
+        if token_span.start < free[token_span.attribute]:
+            fit.overlapping += 1
+            continue
+        free[token_span.attribute] = token_span.stop
+        kept.append(token_span)
+        if exact:
+            fit.exact += 1
+        else:
+            fit.grown += 1
+    return kept, fit
+
+
+def fill(tags: np.ndarray, spans: Iterable[Sequence[int]], offset: int = 0) -> None:
+    """Write token spans into a window of tags, in place.
+
+    Args:
+        tags: integer array (tokens, attributes), O where nothing is written.
+        spans: (attribute, start, stop) in page positions.
+        offset: the page position of the window's first token. A span that begins before the
+            window continues in it as I.
+    """
+    length = len(tags)
+    for attribute, start, stop in spans:
+        start, stop = start - offset, min(stop - offset, length)
+        if stop <= 0 or start >= length:
+            continue
+        tags[max(start, 0) : stop, attribute] = INSIDE
+        if start >= 0:
+            tags[start, attribute] = BEGIN
+
+
+def decode(
+    tags: np.ndarray, probabilities: np.ndarray, tokens: Tokens, attributes: Sequence[str]
+) -> list[tuple[Span, float]]:
+    """Tags of one page as spans with a confidence (co-teaching's decoding: methods A.8).
+
+    B opens a span and closes an open one, I extends an open span and is ignored otherwise, O
+    closes. Tokens without text are passed over. A span open at the end closes at the last token.
+
+    Args:
+        tags: integer array (tokens, attributes).
+        probabilities: float array (tokens, attributes), the probability of each of ``tags``.
+        tokens: the page's tokens.
+        attributes: names of the second axis.
+
+    Returns:
+        (span, confidence) sorted by span. The confidence is the geometric mean, over the span's
+        tokens, of the probability of the tag that each of them was given: in (0, 1], not
+        dependent on the span's length.
+    """
+    found: list[tuple[Span, float]] = []
+    has_text = [start < end for start, end in zip(tokens.starts, tokens.ends, strict=True)]
+    logs = np.log(np.maximum(probabilities, np.finfo(np.float32).tiny), dtype=np.float64)
+    for position, attribute in np.argwhere(tags == BEGIN):
+        if not has_text[position]:
+            continue
+        members = [position]
+        for following in range(position + 1, len(tags)):
+            if not has_text[following]:
+                continue
+            if tags[following, attribute] != INSIDE:
+                break
+            members.append(following)
+        span = Span(
+            attributes[attribute],
+            tokens.lines[position],
+            tokens.starts[position],
+            tokens.lines[members[-1]],
+            tokens.ends[members[-1]],
+        )
+        found.append((span, float(np.exp(logs[members, attribute].mean()))))
+    return sorted(found)

@@ -1,0 +1,195 @@
+"""The student: any BERT-like encoder with one IOB2 head per teacher and one for the gold."""
+
+from __future__ import annotations
+
+import inspect
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from transformers import MODEL_MAPPING, AutoConfig, AutoModel, PreTrainedConfig, PreTrainedModel
+from transformers.utils import ModelOutput
+
+from .configuration import OUTPUT_HEAD, StudentConfig
+from .iob2 import CLASSES
+
+
+@dataclass
+class StudentOutput(ModelOutput):
+    """What a forward pass gives.
+
+    Attributes:
+        logits: (batch, tokens, heads, attributes, 3), float; the last axis is O, B, I.
+    """
+
+    logits: Tensor | None = None
+
+
+@dataclass
+class TagProbabilities:
+    """Tag probabilities, the last axis being O, B, I (co-teaching paper, §3).
+
+    Attributes:
+        teachers: (…, teachers, attributes, 3), the softmax of each teacher head.
+        p_out: (…, attributes, 3), the softmax of the output head; None without one.
+        p_mean: (…, attributes, 3), the mean of ``teachers``, weighted where the configuration
+            says so; None without teachers.
+        p: (…, attributes, 3), ½(p_mean + p_out), or the one of them that there is.
+    """
+
+    teachers: Tensor
+    p_out: Tensor | None
+    p_mean: Tensor | None
+
+    @property
+    def p(self) -> Tensor:
+        if self.p_mean is None or self.p_out is None:
+            only = self.p_out if self.p_mean is None else self.p_mean
+            assert only is not None
+            return only
+        return (self.p_mean + self.p_out) / 2
+
+
+class Student(PreTrainedModel):
+    """An encoder whose token states are tagged by several heads in one matrix product.
+
+    The heads that read the same layer are the rows of one linear layer, ordered head,
+    attribute, class; so nine teams cost one product, and a head whose team is absent from a
+    batch still gets a (zero) gradient.
+    """
+
+    config_class = StudentConfig
+    base_model_prefix = "encoder"
+    main_input_name = "input_ids"
+    supports_gradient_checkpointing = True
+    _supports_sdpa = True
+    _supports_flash_attn = True
+
+    def __init__(self, config: StudentConfig) -> None:
+        super().__init__(config)
+        names = config.head_names
+        if len(set(names)) != len(names):
+            raise ValueError(f"heads must have different names, got {names}")
+        if not config.attributes:
+            raise ValueError("a student needs at least one attribute, got none")
+        encoder_config = config.encoder_config()
+        self.encoder = AutoModel.from_config(encoder_config, **_without_pooler(encoder_config))
+        depth, width = encoder_config.num_hidden_layers, encoder_config.hidden_size
+        self._layers = [_absolute(head["layer"], depth, head["name"]) for head in config.heads]
+        self._last = depth
+        rate = config.head_dropout
+        if rate is None:
+            rate = getattr(encoder_config, "hidden_dropout_prob", 0.1)
+        self.dropout = nn.Dropout(rate)
+        per_head = len(config.attributes) * CLASSES
+        self.heads = nn.ModuleDict(
+            {
+                str(layer): nn.Linear(width, self._layers.count(layer) * per_head)
+                for layer in sorted(set(self._layers))
+            }
+        )
+        # Where the heads stand once the layers' products are joined, back in the heads' order.
+        joined = sorted(range(len(names)), key=lambda head: self._layers[head])
+        self._order = [joined.index(head) for head in range(len(names))]
+        self.post_init()
+
+    @classmethod
+    def from_encoder(cls, encoder: str, config: StudentConfig, **options: Any) -> Student:
+        """A student on a pretrained encoder, in float32, with newly drawn heads.
+
+        Args:
+            encoder: a name on the Hub or a folder.
+            config: its ``encoder`` is replaced by the checkpoint's.
+            **options: for the encoder's ``from_pretrained`` (``revision``, ``token``, …).
+        """
+        without_pooler = _without_pooler(AutoConfig.from_pretrained(encoder, **options))
+        pretrained = AutoModel.from_pretrained(
+            encoder, dtype=torch.float32, **without_pooler, **options
+        )
+        config.encoder = pretrained.config.to_dict()
+        student = cls(config)
+        student.encoder = pretrained
+        return student
+
+    def _init_weights(self, module: nn.Module) -> None:
+        """Heads start like the encoder's own linear layers; the encoder initialises itself."""
+        if isinstance(module, nn.Linear):
+            deviation = self.config.encoder.get("initializer_range", 0.02)
+            nn.init.normal_(module.weight, std=deviation)
+            nn.init.zeros_(module.bias)
+
+    def get_input_embeddings(self) -> nn.Module:
+        """The encoder's embedding matrix."""
+        return self.encoder.get_input_embeddings()
+
+    def set_input_embeddings(self, value: nn.Module) -> None:
+        """Replace the encoder's embedding matrix."""
+        self.encoder.set_input_embeddings(value)
+
+    def forward(
+        self, input_ids: Tensor, attention_mask: Tensor | None = None, **_: Any
+    ) -> StudentOutput:
+        """Tag logits of every head.
+
+        Args:
+            input_ids: (batch, tokens), integer, with the special tokens.
+            attention_mask: (batch, tokens), 1 for tokens, 0 for padding; None for all tokens.
+        """
+        wants_hidden = any(layer != self._last for layer in self._layers)
+        encoded = self.encoder(
+            input_ids=input_ids,
+            attention_mask=attention_mask,
+            output_hidden_states=wants_hidden,
+            return_dict=True,
+        )
+        products = []
+        for name, linear in self.heads.items():
+            layer = int(name)
+            last = layer == self._last
+            states = encoded.last_hidden_state if last else encoded.hidden_states[layer]
+            products.append(linear(self.dropout(states)))
+        shape = (*input_ids.shape, len(self._layers), len(self.config.attributes), CLASSES)
+        if len(products) == 1:
+            return StudentOutput(logits=products[0].view(shape))
+        joined = torch.cat(products, dim=-1).view(shape)
+        return StudentOutput(logits=joined[:, :, self._order])
+
+    def probabilities(self, logits: Tensor) -> TagProbabilities:
+        """Every view of what the student believes, from ``forward``'s logits."""
+        every = logits.float().softmax(dim=-1)
+        names = self.config.head_names
+        output = names.index(OUTPUT_HEAD) if OUTPUT_HEAD in names else None
+        teachers = every[..., [i for i in range(len(names)) if i != output], :, :]
+        mean = None
+        if teachers.shape[-3]:
+            mean = self._mean(teachers)
+        return TagProbabilities(
+            teachers=teachers,
+            p_out=None if output is None else every[..., output, :, :],
+            p_mean=mean,
+        )
+
+    def _mean(self, teachers: Tensor) -> Tensor:
+        if self.config.teacher_weights is None:
+            return teachers.mean(dim=-3)
+        weights = torch.tensor(self.config.teacher_weights, device=teachers.device)
+        weights = weights.reshape(len(weights), -1, 1)  # (teachers, attributes or 1, 1)
+        return (teachers * weights).sum(dim=-3) / weights.sum(dim=0)
+
+
+def _absolute(layer: int, depth: int, name: str) -> int:
+    """A layer counted from 0, the embeddings, to ``depth``, the last layer's output."""
+    if not -depth - 1 <= layer <= depth:
+        raise ValueError(
+            f"head {name!r}: layer must be in [{-depth - 1}, {depth}] for an encoder of "
+            f"{depth} layers, got {layer}"
+        )
+    return layer if layer >= 0 else depth + 1 + layer
+
+
+def _without_pooler(config: PreTrainedConfig) -> dict[str, bool]:
+    """Leave out the sentence pooler, where the encoder has one: no head reads it."""
+    encoder_class: Any = MODEL_MAPPING[type(config)]
+    parameters = inspect.signature(encoder_class).parameters
+    return {"add_pooling_layer": False} if "add_pooling_layer" in parameters else {}

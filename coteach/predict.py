@@ -1,0 +1,134 @@
+"""Finds values in pages with a trained student: ``python -m coteach.predict STUDENT PAGES``."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import tee
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import tyro
+
+from coteach.data.pages import Page
+from coteach.data.shinra import list_page_ids, read_page, write_submission
+from coteach.errors import InputError
+
+if TYPE_CHECKING:
+    from coteach.model.extraction import Extractor
+
+__all__ = ["Options", "load_extractor", "main", "predict"]
+
+
+@dataclass(frozen=True)
+class Options:
+    """Writes what a student finds in a folder of plain pages, as a SHINRA submission.
+
+    Every value has a "score": the geometric mean of its tokens' tag probabilities, in (0, 1].
+    """
+
+    student: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="STUDENT")]
+    """The student: the folder "student" of a run, or a name on the Hub."""
+
+    pages: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="PAGES")]
+    """Folder of plain pages, <page_id>.txt."""
+
+    output: Annotated[Path, tyro.conf.arg(metavar="FILE")]
+    """The submission to write, JSON lines; it appears only when it is complete."""
+
+    probability: Literal["p", "p_out", "p_mean"] = "p"
+    """Which probability decides: that of the output head (p_out), the teachers' mean (p_mean), or
+    the mean of both (p)."""
+
+    batch_size: int = 16
+    """Windows a batch."""
+
+    precision: Literal["no", "bf16"] = "no"
+    """bf16 is faster on GPUs and on CPUs with AVX512-BF16, and may change values that are near
+    the edge."""
+
+
+def load_extractor(student: str | Path, batch_size: int = 16) -> Extractor:
+    """A student from a folder or the Hub, ready to read text, on a GPU where there is one.
+
+    Raises:
+        InputError: it cannot be loaded.
+    """
+    import torch
+    from transformers import AutoTokenizer
+
+    from coteach.model.extraction import Extractor
+    from coteach.model.student import Student
+
+    try:
+        model = Student.from_pretrained(student)
+        tokenizer = AutoTokenizer.from_pretrained(student)
+    except (OSError, ValueError) as error:
+        raise InputError(f"student {str(student)!r} cannot be loaded: {error}") from None
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    return Extractor(model.to(device).eval(), tokenizer, batch_size)
+
+
+def predict(
+    extractor: Extractor,
+    pages: str | Path,
+    output: str | Path,
+    probability: Literal["p", "p_out", "p_mean"] = "p",
+    precision: Literal["no", "bf16"] = "no",
+) -> int:
+    """Write the submission of a student for a folder of pages.
+
+    Pages are read, tagged and written one after the other: memory does not grow with them.
+
+    Returns:
+        The number of values found.
+
+    Raises:
+        InputError: the pages cannot be read, or the student has no such probability.
+    """
+    import torch
+    from tqdm.auto import tqdm
+
+    available = extractor.student.config.probability_names
+    if probability not in available:
+        raise InputError(
+            f"probability {probability!r}: this student has only {', '.join(available)}"
+        )
+    page_ids = list_page_ids(pages)
+    read = (read_page(Path(pages) / f"{page_id}.txt") for page_id in page_ids)
+    first, second = tee(tqdm(read, total=len(page_ids), unit="page", desc="predict"))
+    count = 0
+
+    def counted() -> Iterator[tuple[Page, list[tuple]]]:
+        nonlocal count
+        results = extractor(page.text for page in first)
+        for page, result in zip(second, results, strict=True):
+            count += len(result[probability])
+            yield page, result[probability]
+
+    device = extractor.student.device.type
+    with torch.autocast(device, torch.bfloat16, enabled=precision == "bf16"):
+        write_submission(output, counted())
+    return count
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; returns the exit code, 0, or 2 where the input cannot be used."""
+    options = tyro.cli(Options, prog="python -m coteach.predict", args=arguments)
+    try:
+        if not options.pages.is_dir():
+            list_page_ids(options.pages)
+        extractor = load_extractor(options.student, options.batch_size)
+        count = predict(
+            extractor, options.pages, options.output, options.probability, options.precision
+        )
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    print(f"{count:,} values written to {options.output}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

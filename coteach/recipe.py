@@ -1,0 +1,196 @@
+"""What a run is: data, nodes, edges, an objective and how it is optimised, as plain data.
+
+A recipe is a Python module with a variable ``recipe``; its docstring says what it needs and how
+it is launched. Any field can be overridden on the command line of ``coteach.train``.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import sys
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Literal
+
+from coteach.data.corpus import ShinraData
+from coteach.errors import InputError
+from coteach.graph.edges import Edge
+from coteach.graph.nodes import Gold, Node, Student, Submissions
+from coteach.graph.objectives import CoTeaching, WeightedSum
+from coteach.model.configuration import Probability
+
+
+@dataclass(frozen=True)
+class Optimisation:
+    """How the student's weights move. The defaults are the co-teaching paper's (§4.2)."""
+
+    epochs: float = 100
+    """Passes over the training pages; the schedule ends with them."""
+    batch_size: int = 16
+    """Windows of a micro-batch; the paper searches {8, 16, 32}."""
+    accumulation: int = 1
+    """Micro-batches of a step, on each process."""
+    learning_rate: float = 5e-5
+    """AdamW's, at the top of the schedule (β = 0.9, 0.999; ε = 1e-8)."""
+    head_learning_rate: float | None = None
+    """The heads' own learning rate; None: the same."""
+    weight_decay: float = 0.0
+    """Not applied to biases and normalisation layers."""
+    schedule: Literal["linear", "constant"] = "linear"
+    """The learning rate after warm-up: down to 0 in a line, or as it is."""
+    warmup: float = 0.0
+    """Share of the steps over which the learning rate rises from 0."""
+    clip_norm: float | None = None
+    """Gradients of a larger norm are scaled down to this; None: never, as in the paper."""
+    precision: Literal["no", "bf16", "fp16"] = "no"
+    """Autocast to bfloat16 (GPUs, CPUs with AVX512-BF16) or float16 (GPUs)."""
+    group_by_length: bool = True
+    """Windows of similar length share a batch."""
+
+    def __post_init__(self) -> None:
+        for name in ("epochs", "batch_size", "accumulation", "learning_rate"):
+            if getattr(self, name) <= 0:
+                raise ValueError(f"optimisation.{name} must be above 0, got {getattr(self, name)}")
+        if not 0 <= self.warmup < 1:
+            raise ValueError(f"optimisation.warmup must be in [0, 1), got {self.warmup}")
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Which checkpoint becomes the student: the best micro-F1 on the dev pages."""
+
+    probability: Probability = "p"
+    """The probability whose F1 decides. The original code decides by p_out."""
+    evaluate_every: float = 1.0
+    """Epochs between two evaluations, each followed by a checkpoint."""
+    patience: int | None = None
+    """Stop after so many evaluations without a better one; None: never."""
+
+    def __post_init__(self) -> None:
+        if self.evaluate_every <= 0:
+            raise ValueError(f"selection.evaluate_every: {self.evaluate_every} is not above 0")
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A run, complete."""
+
+    name: str
+    """Names the run's folder."""
+    data: ShinraData
+    """Where the pages, the gold and the submissions are."""
+    nodes: dict[str, Node]
+    """Who there is: name → node."""
+    edges: dict[str, Edge]
+    """Who teaches whom: name → edge."""
+    objective: CoTeaching | WeightedSum = field(default_factory=WeightedSum)
+    """How the edges combine into the student's loss."""
+    optimisation: Optimisation = field(default_factory=Optimisation)
+    """How the student's weights move."""
+    selection: Selection = field(default_factory=Selection)
+    """Which checkpoint becomes the student."""
+    baselines: tuple[Literal["vote", "gold_only"], ...] = ("vote",)
+    """What to compare with: the teams' votes, and a student that learns from the gold alone
+    (trained in the same run, before the student)."""
+    seed: int = 1234
+    """Of everything random (original code: 1234)."""
+    processes: int = 2
+    """Worker processes that tokenise pages."""
+    cache: Path = Path(".cache/coteach")
+    """Folder of the tokenised pages."""
+
+    def student(self) -> tuple[str, Student]:
+        """The one student of the recipe, with its name."""
+        students = [(name, node) for name, node in self.nodes.items() if isinstance(node, Student)]
+        if len(students) != 1:
+            raise InputError(f"nodes: expected one student, got {[name for name, _ in students]}")
+        return students[0]
+
+    def check(self) -> None:
+        """Raise InputError where names do not fit together."""
+        name, student = self.student()
+        if (student.encoder is None) == (not student.encoder_config):
+            raise InputError(
+                f"nodes.{name}: expected either encoder or encoder_config, got "
+                f"encoder={student.encoder!r}, encoder_config={student.encoder_config!r}"
+            )
+        if not self.edges:
+            raise InputError("edges: expected at least one edge, got none")
+        for edge_name, edge in self.edges.items():
+            if edge.target != name:
+                raise InputError(
+                    f"edges.{edge_name}.target: {edge.target!r} is no student; expected {name!r}"
+                )
+            source = self.nodes.get(edge.source)
+            if not isinstance(source, Gold | Submissions):
+                teachers = [n for n, node in self.nodes.items() if not isinstance(node, Student)]
+                raise InputError(
+                    f"edges.{edge_name}.source: {edge.source!r} cannot teach; expected one of "
+                    f"{teachers}"
+                )
+            if isinstance(source, Submissions) and self.data.submissions is None:
+                raise InputError(
+                    f"data.submissions: expected a folder, got None; the node {edge.source!r} "
+                    "reads it"
+                )
+        if isinstance(self.objective, CoTeaching):
+            for role in ("teams", "gold"):
+                if getattr(self.objective, role) not in self.edges:
+                    raise InputError(
+                        f"objective.{role}: no edge {getattr(self.objective, role)!r}; expected "
+                        f"one of {list(self.edges)}"
+                    )
+
+
+def gold_only(recipe: Recipe) -> Recipe:
+    """The paper's baseline "BERT": the same student, taught by the gold alone."""
+    nodes: dict[str, Node] = {
+        k: node for k, node in recipe.nodes.items() if not isinstance(node, Submissions)
+    }
+    edges = {k: edge for k, edge in recipe.edges.items() if edge.source in nodes}
+    return replace(
+        recipe,
+        name="gold_only",
+        nodes=nodes,
+        edges=edges,
+        objective=WeightedSum(),
+        selection=replace(recipe.selection, probability="p"),
+        baselines=(),
+    )
+
+
+def load_recipe(name: str) -> Recipe:
+    """The recipe of a module.
+
+    Args:
+        name: path of a .py file, or a dotted module name.
+
+    Raises:
+        InputError: there is no such module, or it has no variable ``recipe``.
+    """
+    if name.endswith(".py") or "/" in name:
+        path = Path(name)
+        if not path.is_file():
+            raise InputError(f"recipe {name!r}: no such file")
+        spec = importlib.util.spec_from_file_location(path.stem, path)
+        assert spec is not None
+        assert spec.loader is not None
+        module = importlib.util.module_from_spec(spec)
+        # Dataclasses defined in a recipe look their module up by name.
+        sys.modules[spec.name] = module
+        spec.loader.exec_module(module)
+    else:
+        try:
+            module = importlib.import_module(name)
+        except ModuleNotFoundError as error:
+            if error.name is not None and not f"{name}.".startswith(f"{error.name}."):
+                raise
+            raise InputError(
+                f"recipe {name!r}: no such module; expected a dotted name such as "
+                "recipes.quickstart, or a .py file"
+            ) from None
+    recipe = getattr(module, "recipe", None)
+    if not isinstance(recipe, Recipe):
+        raise InputError(f"recipe {name!r}: expected a variable `recipe`, a coteach.recipe.Recipe")
+    return recipe

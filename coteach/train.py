@@ -1,0 +1,76 @@
+"""Trains a recipe: ``python -m coteach.train RECIPE``."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from coteach.errors import InputError
+from coteach.recipe import Recipe, load_recipe
+
+USAGE = """\
+usage: python -m coteach.train RECIPE [OPTIONS]
+       python -m coteach.train RECIPE --help
+
+Trains a student from the outputs of several systems.
+
+RECIPE is a Python file or a dotted module name, for example recipes.quickstart. With a recipe,
+--help lists all its fields, each of which is an option. On several GPUs:
+accelerate launch -m coteach.train RECIPE [OPTIONS].\
+"""
+
+
+@dataclass(frozen=True)
+class Options:
+    """The options of ``coteach.train``: those of the command, and every field of the recipe."""
+
+    recipe: Annotated[Recipe, tyro.conf.arg(name="")]
+    dry_run: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """Check everything, show the graph and the data, estimate time and memory; train nothing."""
+    output: Path | None = None
+    """Folder of the run; by default runs/<recipe>/<time>. A run that was interrupted there goes
+    on from its last checkpoint."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; returns the exit code, 0, or 2 where the input cannot be used."""
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    if not arguments or arguments[0] in ("-h", "--help"):
+        print(USAGE)
+        return 0 if arguments else 2
+    try:
+        recipe = load_recipe(arguments[0])
+        options = tyro.cli(
+            Options,
+            prog=f"python -m coteach.train {arguments[0]}",
+            description=sys.modules[Recipe.__module__].__doc__,
+            default=Options(recipe),
+            args=arguments[1:],
+            config=(tyro.conf.AvoidSubcommands,),
+        )
+        # The heavy imports come after --help.
+        from coteach.training.describe import dry_run
+        from coteach.training.run import run
+
+        if options.dry_run:
+            dry_run(options.recipe)
+        else:
+            now = datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
+            run(options.recipe, options.output or Path("runs") / options.recipe.name / now)
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("interrupted; give the same --output to go on", file=sys.stderr)
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

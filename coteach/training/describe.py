@@ -1,0 +1,139 @@
+"""What a prepared recipe is, for people: the graph, the data, and what training would cost."""
+
+from __future__ import annotations
+
+import resource
+import sys
+import time
+
+import torch
+from accelerate import Accelerator
+from rich.console import Console
+from rich.table import Table
+
+from coteach.data.batches import plan_epoch
+from coteach.data.corpus import load_corpus
+from coteach.data.windowed import Collator
+from coteach.graph.gates import Step
+from coteach.recipe import Recipe, gold_only
+from coteach.training.loop import Plan, build_optimizer, train_step
+from coteach.training.prepare import Prepared, prepare
+
+TRIAL_STEPS = 5
+
+
+def dry_run(recipe: Recipe, console: Console | None = None) -> None:
+    """Check a recipe, describe it, and estimate its time and memory; write nothing but the cache.
+
+    The estimate comes from some steps that are really taken: one of the longest windows, for the
+    memory, and a seeded sample of the others, for the time. They are thrown away.
+    """
+    console = console or Console(highlight=False)
+    recipe.check()
+    corpus = load_corpus(recipe.data, recipe.seed)
+    parts = [recipe, *([gold_only(recipe)] if "gold_only" in recipe.baselines else [])]
+    for part in parts:
+        prepared = prepare(part, corpus)
+        console.print(f"[bold]{part.name}[/bold]")
+        describe(prepared, console)
+        console.print(estimate(prepared))
+
+
+def estimate(prepared: Prepared) -> str:
+    """Time and memory of a training, measured on a few steps."""
+    recipe = prepared.recipe
+    optimisation = recipe.optimisation
+    accelerator = Accelerator(mixed_precision=optimisation.precision)
+    plan = Plan.of(
+        len(prepared.windowed.rows), optimisation, recipe.selection, accelerator.num_processes
+    )
+    optimizer = build_optimizer(prepared.student, optimisation)
+    model, optimizer = accelerator.prepare(prepared.student, optimizer)
+    prepared.graph.to(accelerator.device)
+    collate = Collator(prepared.windowed, prepared.tokenizer)
+    lengths = [len(ids) for ids in prepared.windowed.rows["input_ids"]]
+    longest = sorted(range(len(lengths)), key=lambda row: -lengths[row])
+    sample = plan_epoch(
+        lengths, optimisation.batch_size, 1, recipe.seed, 0, optimisation.group_by_length
+    )
+    chosen = [longest[: optimisation.batch_size], *(step[0] for step in sample[:TRIAL_STEPS])]
+    seconds, tokens = 0.0, 0
+    model.train()
+    for number, rows in enumerate(chosen):
+        batch = collate([prepared.windowed.rows[row] for row in rows])
+        start = time.perf_counter()
+        train_step(model, prepared.graph, [batch], accelerator, Step(0.0))
+        optimizer.step()
+        optimizer.zero_grad()
+        if torch.cuda.is_available():
+            torch.cuda.synchronize()
+        if number > 0:  # the first step also warms up
+            seconds += time.perf_counter() - start
+            tokens += sum(lengths[row] for row in rows)
+    total = seconds / max(tokens, 1) * sum(lengths) * optimisation.epochs
+    total /= accelerator.num_processes
+    return (
+        f"{plan.total:,} steps, {plan.per_epoch:,} an epoch; about {_duration(total)} for the "
+        f"steps on this machine, evaluations apart; peak memory {_peak_memory()}"
+    )
+
+
+def _duration(seconds: float) -> str:
+    minutes, seconds = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min {seconds} s"
+
+
+def _peak_memory() -> str:
+    if torch.cuda.is_available():
+        return f"{torch.cuda.max_memory_allocated() / 2**30:.1f} GiB of the GPU"
+    unit = 1 if sys.platform == "darwin" else 1024  # bytes there, kibibytes elsewhere
+    return f"{resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**30:.1f} GiB"
+
+
+def describe(prepared: Prepared, console: Console) -> None:
+    """Print the graph, the data and how the spans fit the tokens."""
+    graph = Table(title="Who teaches whom", title_justify="left")
+    for heading in ("edge", "from", "to head", "layer", "loss", "weight"):
+        graph.add_column(heading)
+    for name, edge in prepared.graph.edges.items():
+        spec = edge.edge
+        for number, (member, head) in enumerate(zip(edge.members, edge.heads, strict=True)):
+            weights = edge.weights[number]
+            shown = f"{spec.weight:g} × {float(weights.mean()):.2f}"
+            if float(weights.max() - weights.min()) > 1e-6:
+                shown += f" ({float(weights.min()):.2f} to {float(weights.max()):.2f})"
+            head_name = prepared.student.config.head_names[head]
+            loss = type(spec.loss).__name__ if number == 0 else "″"
+            graph.add_row(name, member, head_name, str(spec.layer), loss, shown)
+    console.print(graph)
+    for name, edge in prepared.graph.edges.items():
+        if edge.class_weights is not None:
+            classes = ", ".join(f"{w:.3f}" for w in edge.class_weights.mean(dim=0).tolist())
+            console.print(
+                f"Class weights of edge {name!r} (O, B, I; mean over attributes): {classes}"
+            )
+
+    data = Table(title="Data", title_justify="left")
+    for heading in ("source", "pages", "spans", "exact", "grown", "overlapping", "lost"):
+        data.add_column(heading, justify="left" if heading == "source" else "right")
+    page_ids = set(prepared.windowed.rows.unique("page_id"))
+    for bundle in prepared.sources.values():
+        for source in bundle.sources:
+            fit_ = prepared.windowed.fits[source.name]
+            known = sum(source.on(page_id) is not None for page_id in page_ids)
+            figures = (known, fit_.total, fit_.exact, fit_.grown, fit_.overlapping, fit_.lost)
+            data.add_row(source.name, *(f"{figure:,}" for figure in figures))
+    console.print(data)
+    gold_fit = prepared.windowed.fits.get("gold")
+    if gold_fit is not None and gold_fit.total:
+        missed = gold_fit.total - gold_fit.exact
+        console.print(
+            f"{missed} of {gold_fit.total} gold spans ({100 * missed / gold_fit.total:.1f} %) end "
+            "inside a token or overlap: this tokenisation cannot hit them exactly."
+        )
+    console.print(
+        f"{len(page_ids):,} training pages with text, {len(prepared.windowed.rows):,} windows, "
+        f"{len(prepared.corpus.attributes)} attributes; "
+        f"{sum(p.numel() for p in prepared.student.parameters()) / 1e6:.1f} M parameters"
+    )

@@ -1,0 +1,301 @@
+"""The training loop: steps, evaluations, checkpoints. It names no method."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from accelerate.utils import set_seed
+from torch import Tensor, nn
+from torch.optim import AdamW
+from torch.optim.lr_scheduler import LambdaLR
+from torch.utils.data import DataLoader
+from tqdm.auto import tqdm
+
+from coteach.data.batches import plan_epoch
+from coteach.data.windowed import Collator, Windowed
+from coteach.graph.build import StudentGraph
+from coteach.graph.gates import Step
+from coteach.recipe import Optimisation, Selection
+from coteach.training.checkpoint import latest_checkpoint, load_checkpoint, save_checkpoint
+from coteach.training.logs import Log
+
+LOG_EVERY = 10  # steps between two lines of the log
+
+
+@dataclass
+class Progress:
+    """Where the run stands; kept in every checkpoint.
+
+    Attributes:
+        step: optimiser steps done.
+        best: the best figure that selection has seen.
+        best_step: where.
+        waited: evaluations since.
+        history: every evaluation, with its step.
+    """
+
+    step: int = 0
+    best: float = -1.0
+    best_step: int = 0
+    waited: int = 0
+    history: list[dict[str, float]] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The steps of a run."""
+
+    per_epoch: int
+    total: int
+    evaluate_every: int
+
+    @classmethod
+    def of(
+        cls, windows: int, optimisation: Optimisation, selection: Selection, processes: int
+    ) -> Plan:
+        """How many steps ``windows`` windows make."""
+        size = optimisation.batch_size * optimisation.accumulation * processes
+        per_epoch = math.ceil(windows / size)
+        return cls(
+            per_epoch,
+            max(1, round(per_epoch * optimisation.epochs)),
+            max(1, round(per_epoch * selection.evaluate_every)),
+        )
+
+
+def fit(
+    graph: StudentGraph,
+    windowed: Windowed,
+    tokenizer: Any,
+    optimisation: Optimisation,
+    selection: Selection,
+    seed: int,
+    accelerator: Accelerator,
+    folder: Path,
+    evaluate: Callable[[], Mapping[str, float]],
+    keep: Callable[[], None],
+) -> Progress:
+    """Train a graph's student.
+
+    Args:
+        graph: the student and the edges into it.
+        windowed: the training windows.
+        tokenizer: for the special tokens of a batch.
+        optimisation: how the weights move.
+        selection: when to evaluate, what decides, when to stop.
+        seed: of the order of windows and of dropout, which depend on nothing but it, the step
+            and the process; so a resumed run sees what an uninterrupted one sees.
+        accelerator: device, precision, processes.
+        folder: of the run; a checkpoint found there is gone on from.
+        evaluate: the figures of the student as it is, by name; on every process.
+        keep: called when the figure that selection names is the best so far.
+    """
+    plan = Plan.of(len(windowed.rows), optimisation, selection, accelerator.num_processes)
+    optimizer = build_optimizer(graph.student, optimisation)
+    schedule = build_schedule(optimizer, optimisation, plan.total)
+    progress = Progress()
+    checkpoints = folder / "checkpoints"
+    if (checkpoint := latest_checkpoint(checkpoints)) is not None:
+        _, state = load_checkpoint(checkpoint, graph.student, optimizer)
+        schedule.load_state_dict(state["schedule"])
+        progress = Progress(**state["progress"])
+    model, optimizer = accelerator.prepare(graph.student, optimizer)
+    graph.to(accelerator.device)
+    log = Log(folder / "log.jsonl", accelerator)
+    log.keep_until(progress.step)
+
+    collate = Collator(windowed, tokenizer)
+    bar = tqdm(
+        total=plan.total,
+        initial=progress.step,
+        desc=folder.name,
+        unit="step",
+        disable=not accelerator.is_local_main_process,
+    )
+    running, since = Running(), time.perf_counter()
+    micro_batches = _micro_batches(
+        windowed, collate, optimisation, seed, plan, progress, accelerator
+    )
+    while progress.step < plan.total and not _out_of_patience(progress, selection):
+        model.train()
+        set_seed(seed * 1_000_003 + progress.step, device_specific=True)
+        batches = list(islice(micro_batches, optimisation.accumulation))
+        moment = Step(progress=progress.step / plan.total)
+        running += train_step(model, graph, batches, accelerator, moment)
+        if optimisation.clip_norm is not None:
+            accelerator.clip_grad_norm_(model.parameters(), optimisation.clip_norm)
+        optimizer.step()
+        schedule.step()
+        optimizer.zero_grad()
+        progress.step += 1
+        bar.update()
+        if progress.step % LOG_EVERY == 0 or progress.step == plan.total:
+            losses = running.means(accelerator)
+            seconds, since = time.perf_counter() - since, time.perf_counter()
+            log(
+                "train",
+                progress.step,
+                epoch=progress.step / plan.per_epoch,
+                learning_rate=float(schedule.get_last_lr()[0]),
+                seconds=seconds,
+                **losses,
+            )
+            bar.set_postfix(loss=f"{losses['loss']:.4f}")
+            running = Running()
+        if progress.step % plan.evaluate_every == 0 or progress.step == plan.total:
+            figures = dict(evaluate())
+            log("dev", progress.step, epoch=progress.step / plan.per_epoch, **figures)
+            progress.history.append({"step": progress.step, **figures})
+            if figures[selection.probability] > progress.best:
+                progress.best, progress.best_step = figures[selection.probability], progress.step
+                progress.waited = 0
+                keep()
+            else:
+                progress.waited += 1
+            bar.write(_line(progress, figures, selection))
+            if accelerator.is_main_process:
+                state = {"schedule": schedule.state_dict(), "progress": asdict(progress)}
+                save_checkpoint(
+                    checkpoints, progress.step, accelerator.unwrap_model(model), optimizer, state
+                )
+            accelerator.wait_for_everyone()
+    bar.close()
+    return progress
+
+
+@dataclass
+class Running:
+    """Sums for the log, on this process, without waiting for the device at every step."""
+
+    steps: int = 0
+    loss: Tensor | float = 0.0
+    edges: dict[str, tuple[Tensor, Tensor]] = field(default_factory=dict)
+
+    def __add__(self, other: Running) -> Running:
+        edges = dict(self.edges)
+        for name, (losses, counts) in other.edges.items():
+            before = edges.get(name)
+            edges[name] = (
+                (losses, counts) if before is None else (before[0] + losses, before[1] + counts)
+            )
+        return Running(self.steps + other.steps, self.loss + other.loss, edges)
+
+    def means(self, accelerator: Accelerator) -> dict[str, float]:
+        """The mean loss of a step, and of each edge over what it said something about."""
+        result = {"loss": float(accelerator.reduce(torch.as_tensor(self.loss), "sum")) / self.steps}
+        for name, (losses, counts) in self.edges.items():
+            both = accelerator.reduce(torch.stack([losses, counts]), "sum")
+            result[f"loss_{name}"] = float(both[0] / both[1].clamp(min=1e-12))
+        return result
+
+
+def train_step(
+    model: nn.Module,
+    graph: StudentGraph,
+    batches: list[dict[str, Tensor]],
+    accelerator: Accelerator,
+    moment: Step,
+) -> Running:
+    """Forward and backward of one step's micro-batches; the gradients are left in the model."""
+    batches = [{k: v.to(accelerator.device) for k, v in batch.items()} for batch in batches]
+    totals = torch.stack([graph.totals(batch["labels"]) for batch in batches]).sum(dim=0)
+    totals = accelerator.reduce(totals, "sum")
+    running = Running()
+    for number, batch in enumerate(batches):
+        is_last = number == len(batches) - 1
+        with contextlib.nullcontext() if is_last else accelerator.no_sync(model):
+            logits = model(batch["input_ids"], batch["attention_mask"]).logits
+            sums = graph.losses(logits.float(), batch["labels"], moment)
+            loss = graph.combine(sums, totals)
+            # Data-parallel training averages gradients over processes; ours are shares of a sum.
+            accelerator.backward(loss * accelerator.num_processes)
+        edges = {
+            name: (s.losses.detach().sum(), s.counts.detach().sum()) for name, s in sums.items()
+        }
+        running += Running(int(is_last), loss.detach(), edges)
+    return running
+
+
+def build_optimizer(model: nn.Module, optimisation: Optimisation) -> AdamW:
+    """AdamW with the heads in groups of their own; one-dimensional weights do not decay."""
+    groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
+    for name, parameter in model.named_parameters():
+        if parameter.requires_grad:
+            key = (name.startswith("heads."), parameter.ndim > 1)
+            groups.setdefault(key, []).append(parameter)
+    rates = {False: optimisation.learning_rate, True: optimisation.head_learning_rate}
+    return AdamW(
+        [
+            {
+                "params": parameters,
+                "lr": rates[is_head] or optimisation.learning_rate,
+                "weight_decay": optimisation.weight_decay if decays else 0.0,
+            }
+            for (is_head, decays), parameters in groups.items()
+        ],
+        betas=(0.9, 0.999),
+        eps=1e-8,
+    )
+
+
+def build_schedule(optimizer: AdamW, optimisation: Optimisation, total: int) -> LambdaLR:
+    """Warm-up from 0, then constant or in a line down to 0 at ``total`` steps."""
+    warmup = int(total * optimisation.warmup)
+
+    def factor(step: int) -> float:
+        if step < warmup:
+            return (step + 1) / (warmup + 1)
+        if optimisation.schedule == "constant":
+            return 1.0
+        return max(0.0, (total - step) / max(1, total - warmup))
+
+    return LambdaLR(optimizer, factor)
+
+
+def _micro_batches(
+    windowed: Windowed,
+    collate: Collator,
+    optimisation: Optimisation,
+    seed: int,
+    plan: Plan,
+    progress: Progress,
+    accelerator: Accelerator,
+) -> Iterator[dict[str, Tensor]]:
+    """This process's micro-batches from the next step on, epoch after epoch."""
+    lengths = [len(ids) for ids in windowed.rows["input_ids"]]
+    epoch, done = divmod(progress.step, plan.per_epoch)
+    while True:
+        steps = plan_epoch(
+            lengths,
+            optimisation.batch_size,
+            optimisation.accumulation * accelerator.num_processes,
+            seed,
+            epoch,
+            optimisation.group_by_length,
+        )
+        mine = [
+            piece
+            for step in steps[done:]
+            for piece in step[accelerator.process_index :: accelerator.num_processes]
+        ]
+        yield from DataLoader(windowed.rows, batch_sampler=mine, collate_fn=collate)
+        epoch, done = epoch + 1, 0
+
+
+def _out_of_patience(progress: Progress, selection: Selection) -> bool:
+    return selection.patience is not None and progress.waited >= selection.patience
+
+
+def _line(progress: Progress, figures: Mapping[str, float], selection: Selection) -> str:
+    shown = "  ".join(f"{name} {100 * value:.2f}" for name, value in figures.items())
+    mark = "  (best)" if progress.best_step == progress.step else ""
+    return f"step {progress.step}: dev micro-F1  {shown}{mark}"

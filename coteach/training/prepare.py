@@ -1,0 +1,125 @@
+"""From a recipe to everything that training it needs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from accelerate.utils import set_seed
+from transformers import AutoTokenizer
+
+from coteach.data.corpus import Corpus
+from coteach.data.windowed import Windowed, build_windows
+from coteach.errors import InputError
+from coteach.graph.build import Bundle, StudentGraph, bundles, head_layers
+from coteach.graph.nodes import Student as StudentNode
+from coteach.model.configuration import OUTPUT_HEAD, StudentConfig
+from coteach.model.extraction import build_aligner
+from coteach.model.student import Student
+from coteach.recipe import Recipe
+
+
+@dataclass
+class Prepared:
+    """Everything that training a recipe needs, before the first step."""
+
+    recipe: Recipe
+    corpus: Corpus
+    sources: Mapping[str, Bundle]
+    tokenizer: Any
+    student: Student
+    windowed: Windowed
+    graph: StudentGraph
+
+
+def prepare(recipe: Recipe, corpus: Corpus) -> Prepared:
+    """Build the student, the graph and the windows of a recipe.
+
+    Raises:
+        InputError: the encoder or the tokenizer cannot be had, or parts do not fit.
+    """
+    name, node = recipe.student()
+    sources = bundles(recipe.nodes, recipe.edges, corpus)
+    tokenizer = _load_tokenizer(name, node)
+    student = _build_student(name, node, recipe, corpus, sources, tokenizer)
+    config = student.config
+    # Pages without gold teach nothing where no team speaks.
+    page_ids = corpus.page_ids if config.teachers else corpus.train.page_ids
+    windowed = build_windows(
+        corpus.pages,
+        page_ids,
+        [source for bundle in sources.values() for source in bundle.sources],
+        corpus.attributes,
+        build_aligner(tokenizer, config),
+        config.window,
+        config.overlap,
+        recipe.cache,
+        recipe.processes,
+    )
+    graph = StudentGraph(student, recipe.edges, recipe.objective, sources, windowed)
+    return Prepared(recipe, corpus, sources, tokenizer, student, windowed, graph)
+
+
+def _load_tokenizer(name: str, node: StudentNode) -> Any:
+    source = node.tokenizer or node.encoder
+    if source is None:
+        raise InputError(
+            f"nodes.{name}.tokenizer: expected a name or folder, got None; a student without a "
+            "pretrained encoder has no tokenizer of its own"
+        )
+    try:
+        return AutoTokenizer.from_pretrained(source)
+    except (OSError, ValueError) as error:
+        raise InputError(f"nodes.{name}: tokenizer {source!r} cannot be loaded: {error}") from None
+
+
+def _build_student(
+    name: str,
+    node: StudentNode,
+    recipe: Recipe,
+    corpus: Corpus,
+    sources: Mapping[str, Bundle],
+    tokenizer: Any,
+) -> Student:
+    """The student with a head for every member of every edge, its heads freshly drawn."""
+    config = StudentConfig(
+        encoder=node.encoder_config,
+        attributes=list(corpus.attributes),
+        heads=head_layers(recipe.edges, sources),
+        teacher_weights=_mean_weights(node, sources),
+        overlap=node.overlap,
+        words=node.words,
+        mecab_options=node.mecab_options,
+    )
+    set_seed(recipe.seed)
+    try:
+        if node.encoder is not None:
+            student = Student.from_encoder(node.encoder, config)
+        else:
+            config.encoder = config.encoder | {
+                "vocab_size": len(tokenizer),
+                "pad_token_id": tokenizer.pad_token_id,
+            }
+            student = Student(config)
+    except (OSError, ValueError, KeyError) as error:
+        raise InputError(f"nodes.{name}: the student cannot be built: {error}") from None
+    positions = getattr(student.encoder.config, "max_position_embeddings", 512) - 2
+    config.window = min(510, positions) if node.window is None else node.window
+    if not config.overlap < config.window <= positions:
+        raise InputError(
+            f"nodes.{name}.window: expected more than the overlap ({config.overlap}) and at most "
+            f"the {positions} content tokens of the encoder's positions, got {config.window}"
+        )
+    return student
+
+
+def _mean_weights(node: StudentNode, sources: Mapping[str, Bundle]) -> list[Any] | None:
+    """The weights of p_mean, (teachers, attributes); None where they are equal."""
+    if node.mean == "equal":
+        return None
+    rows = [bundle.weights for bundle in sources.values() if OUTPUT_HEAD not in bundle.heads]
+    if not rows or all(np.allclose(weights, 1) for weights in rows):
+        return None
+    return np.concatenate(rows).round(6).tolist()
