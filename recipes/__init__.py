@@ -1,0 +1,1 @@
+"""Recipes: one module a run. ``python -m coteach.train recipes.NAME``."""
