@@ -7,13 +7,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import tee
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
 from coteach.data.pages import Page
 from coteach.data.shinra import list_page_ids, read_page, write_submission
-from coteach.errors import InputError
+from coteach.errors import InputError, in_one_line
 
 if TYPE_CHECKING:
     from coteach.model.extraction import Extractor
@@ -55,17 +55,22 @@ def load_extractor(student: str | Path, batch_size: int = 16) -> Extractor:
     Raises:
         InputError: it cannot be loaded.
     """
+    if batch_size < 1:
+        raise InputError(f"batch_size: expected at least 1, got {batch_size}")
     import torch
+    from safetensors import SafetensorError
     from transformers import AutoTokenizer
 
     from coteach.model.extraction import Extractor
     from coteach.model.student import Student
 
     try:
-        model = Student.from_pretrained(student)
+        model: Any = Student.from_pretrained(student)
         tokenizer = AutoTokenizer.from_pretrained(student)
-    except (OSError, ValueError) as error:
-        raise InputError(f"student {str(student)!r} cannot be loaded: {error}") from None
+    except (OSError, RuntimeError, SafetensorError, ValueError) as error:
+        raise InputError(
+            f"student {str(student)!r} cannot be loaded: {in_one_line(error)}"
+        ) from None
     device = "cuda" if torch.cuda.is_available() else "cpu"
     return Extractor(model.to(device).eval(), tokenizer, batch_size)
 

@@ -173,7 +173,8 @@ def load_recipe(name: str) -> Recipe:
         path = Path(name)
         if not path.is_file():
             raise InputError(f"recipe {name!r}: no such file")
-        spec = importlib.util.spec_from_file_location(path.stem, path)
+        # Not its own name, which may be that of another module.
+        spec = importlib.util.spec_from_file_location(f"recipe_{path.stem}", path)
         assert spec is not None
         assert spec.loader is not None
         module = importlib.util.module_from_spec(spec)

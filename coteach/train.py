@@ -55,9 +55,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
             config=(tyro.conf.AvoidSubcommands,),
         )
         # The heavy imports come after --help.
+        from transformers.utils.logging import disable_progress_bar
+
         from coteach.training.describe import dry_run
         from coteach.training.run import run
 
+        disable_progress_bar()
         if options.dry_run:
             dry_run(options.recipe)
         else:

@@ -1,5 +1,28 @@
-"""Co-teaching on a real shared task: named entities in Japanese Wikipedia, eight teams."""
+"""Co-teaching on a real shared task: named entities in Japanese Wikipedia, eight teams.
 
+Needs the task in SHINRA's layout, its folder in the environment variable JAWIKI_NER (plain/JAWIKI,
+annotation/JAWIKI_{dist,dev,report}.json, submissions/<team>/JAWIKI.json, splits.json), and an
+encoder: by default multilingual-e5-small from the Hub, or any other by name or folder.
+
+    JAWIKI_NER=path/to/jawiki-ner python -m coteach.train recipes.jawiki_ner
+    ... --nodes.student.encoder FOLDER     another encoder
+    ... --nodes.teams.weights.power 0      equal weights, as in the paper
+
+Cost: about 12 minutes on 2 CPU cores with AVX512-BF16, 8 GB of memory.
+
+As in the paper (§4.2): class-balanced focal loss with γ = 2 and class statistics from the gold
+alone, at most 2,000 pages with all labelled ones among them, batches of 16. Not as in the paper:
+
+- The teams are weighted. Two of eight teams are far better than the rest, and equal weights let
+  the others outvote them.
+- β = 0.9999, a value of the paper's grid. This task has some 100,000 O but only 1,000 B in its
+  gold: 0.99999 would weigh a B almost as 1 / frequency.
+- Learning rates for a small encoder and few steps: the new heads learn 50 times as fast as the
+  encoder. At one rate for both (1e-4 to 5e-4) 200 steps found next to nothing.
+- Windows of 254 tokens: most pages are one sentence.
+"""
+
+import os
 from pathlib import Path
 
 from coteach.data.corpus import ShinraData
@@ -7,7 +30,8 @@ from coteach.graph import CoTeaching, DevScore, Edge, Gold, Student, Submissions
 from coteach.losses import ClassBalancedFocal
 from coteach.recipe import Optimisation, Recipe, Selection
 
-TASK = Path("../shared/task/jawiki-ner")
+TASK = Path(os.environ.get("JAWIKI_NER", "jawiki-ner"))
+LOSS = ClassBalancedFocal(beta=0.9999, gamma=2.0)
 
 recipe = Recipe(
     name="jawiki_ner",
@@ -23,19 +47,19 @@ recipe = Recipe(
         "gold": Gold(),
         "teams": Submissions(weights=DevScore(by="attribute", power=3)),
         "student": Student(
-            encoder="../shared/models/e5-small-ja", words="mecab", window=254, overlap=50
+            encoder="intfloat/multilingual-e5-small", words="mecab", window=254, overlap=50
         ),
     },
     edges={
-        "teams": Edge("teams", "student", loss=ClassBalancedFocal(beta=0.999, gamma=2.0)),
-        "gold": Edge("gold", "student", loss=ClassBalancedFocal(beta=0.999, gamma=2.0)),
+        "teams": Edge("teams", "student", loss=LOSS),
+        "gold": Edge("gold", "student", loss=LOSS),
     },
     objective=CoTeaching(),
     optimisation=Optimisation(
-        epochs=5,
+        epochs=4,
         batch_size=16,
-        learning_rate=2e-4,
-        head_learning_rate=1e-3,
+        learning_rate=1e-4,
+        head_learning_rate=5e-3,
         warmup=0.1,
         precision="bf16",
         clip_norm=1.0,

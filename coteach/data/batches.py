@@ -46,7 +46,7 @@ def plan_epoch(
         order = np.concatenate(parts) if len(order) else order
     steps = [order[start : start + size] for start in range(0, len(order), size)]
     if steps and len(steps[-1]) < pieces:
-        steps[-1] = np.concatenate([steps[-1], order[: pieces - len(steps[-1])]])
+        steps[-1] = np.concatenate([steps[-1], np.resize(order, pieces - len(steps[-1]))])
     if group_by_length:
         steps = [steps[number] for number in generator.permutation(len(steps))]
     return [[piece.tolist() for piece in np.array_split(step, pieces)] for step in steps]

@@ -125,7 +125,7 @@ def _read_splits(path: Path, pages: Mapping[str, Page]) -> dict[str, list[str]]:
         raise InputError.at(path, None, f"expected JSON: {error}") from None
     if not isinstance(listed, dict) or not all(isinstance(ids, list) for ids in listed.values()):
         raise InputError.at(path, None, 'expected {"split": ["page id", …], …}')
-    result = {name: [str(page_id) for page_id in ids] for name, ids in listed.items()}
+    result = {name: list(dict.fromkeys(map(str, ids))) for name, ids in listed.items()}
     for name, ids in result.items():
         # A split without any page of ours may describe pages that are not handed out.
         missing = [page_id for page_id in ids if page_id not in pages]

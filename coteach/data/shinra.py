@@ -118,6 +118,7 @@ def read_annotations(
     pages: Mapping[str, Page] | None = None,
     processed: str | Path | None = None,
     offsets: Offsets = "text",
+    check_text: bool = True,
 ) -> Annotations:
     """What the source ``name`` says, from its file of annotations.
 
@@ -130,12 +131,15 @@ def read_annotations(
             it processed every page.
         offsets: which of the two places to read, ``text_offset`` or ``html_offset``. The latter
             is a place in the HTML file and is never checked against ``pages``.
+        check_text: whether a value's own ``text`` must be that of its place. The scorer looks at
+            places alone, and real submissions are careless with the text.
 
     Raises:
         InputError: a line is not a valid annotation, or its value lies on a page that is not
             among ``processed``.
     """
-    values = read_annotation_file(path, pages=pages, offsets=offsets).values
+    file = read_annotation_file(path, pages=pages, offsets=offsets, check_text=check_text)
+    values = file.values
     if processed is None:
         return Annotations(name, values)
     processed_ids = frozenset(read_page_ids(processed))
@@ -146,7 +150,11 @@ def read_annotations(
 
 
 def read_annotation_file(
-    path: str | Path, *, pages: Mapping[str, Page] | None = None, offsets: Offsets = "text"
+    path: str | Path,
+    *,
+    pages: Mapping[str, Page] | None = None,
+    offsets: Offsets = "text",
+    check_text: bool = True,
 ) -> AnnotationFile:
     """The values, titles and entity types of a file of annotations.
 
@@ -165,9 +173,9 @@ def read_annotation_file(
             raise InputError(f"unknown page {page_id!r}; expected the id of one of the pages")
         return pages[page_id].lines
 
-    for number, text in _text_lines(path):
+    for number, line in _text_lines(path):
         try:
-            entry = _json_object(text)
+            entry = _json_object(line)
             page_id = _page_id(entry)
             attribute = _text_of(entry, "attribute")
             if entry.get("title") is not None:
@@ -180,7 +188,8 @@ def read_annotation_file(
                 continue
             span = _span(attribute, place)
             if pages is not None and offsets == "text":
-                _check_place(span, lines_of(page_id), place.get("text"))
+                text = place.get("text") if check_text else None
+                _check_place(span, lines_of(page_id), text)
         except InputError as error:
             raise InputError.at(path, number, str(error)) from None
         values[page_id].add(span)
@@ -216,6 +225,7 @@ def read_submissions(
                 name=path.parent.name,
                 pages=pages,
                 processed=processed if processed.exists() else None,
+                check_text=False,
             )
         )
     if not submissions:

@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
 from coteach.evaluation.shinra import Counts
+from coteach.model.alignment import Tokens
+from coteach.model.iob2 import Locator, encode, fill
+from coteach.model.spans import Span
 
-__all__ = ["tag_counts"]
+__all__ = ["tag_counts", "tags_of"]
 
 _O, _B, _I = 0, 1, 2
+
+
+def tags_of(spans: Iterable[Span], tokens: Tokens, attributes: Sequence[str]) -> np.ndarray:
+    """The tags that spans give the tokens of a page: (tokens, attributes), O=0, B=1, I=2."""
+    tags = np.zeros((len(tokens), len(attributes)), dtype=np.int8)
+    fill(tags, encode(spans, Locator(tokens), attributes)[0])
+    return tags
 
 
 def tag_counts(gold: Sequence[np.ndarray], predicted: Sequence[np.ndarray]) -> Counts:

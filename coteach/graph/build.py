@@ -59,10 +59,14 @@ def bundles(
                 tuple(team.name for team in teams),
                 team_weights(node.weights, teams, corpus.attributes, corpus),
             )
+    names = [source.name for bundle in result.values() for source in bundle.sources]
     heads = [head for bundle in result.values() for head in bundle.heads]
-    for head in heads:
-        if heads.count(head) > 1:
-            raise InputError(f"nodes: two sources teach the head {head!r}; expected one each")
+    for name in [*names, *heads]:
+        if max(names.count(name), heads.count(name)) > 1:
+            raise InputError(
+                f"nodes: two sources or heads are named {name!r}; expected different names (no "
+                f'team may be called "gold" or "{OUTPUT_HEAD}")'
+            )
     return result
 
 
@@ -161,4 +165,5 @@ def _with_labelled_rate(
         positions = sum(row["has_text"])
         total += positions
         labelled += positions * row["processed"][gold]
-    return replace(objective, labelled_rate=labelled / max(total, 1))
+    # Nothing labelled: there is no gold loss to scale.
+    return replace(objective, labelled_rate=labelled / total if labelled else 1.0)

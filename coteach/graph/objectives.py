@@ -69,8 +69,9 @@ class CoTeaching:
     edges that say something about the example; then the mean over examples.
 
     Per batch (the original code, methods A.6): L = ½(L_t + L_g / r) if any example of the batch
-    has gold, else L_t, with means over all positions of the batch. r is 1, or with
-    ``gold_scale="inverse_rate"`` the share of training positions that have gold.
+    has gold, else L_t (or L_g / r where no team speaks), with means over all positions of the
+    batch. r is 1, or with ``gold_scale="inverse_rate"`` the share of training positions that
+    have gold.
     """
 
     teams: str = "teams"
@@ -90,6 +91,8 @@ class CoTeaching:
                 f"gold_scale={self.gold_scale!r} belongs to combination='batch', "
                 f"got combination={self.combination!r}"
             )
+        if self.labelled_rate is not None and not 0 < self.labelled_rate <= 1:
+            raise ValueError(f"labelled_rate must be in (0, 1], got {self.labelled_rate}")
 
     def totals(self, counts: Mapping[str, Tensor]) -> Tensor:
         teams, gold = counts[self.teams], counts[self.gold]
@@ -118,6 +121,8 @@ class CoTeaching:
         if self.gold_scale == "inverse_rate":
             assert self.labelled_rate is not None
             gold = gold / self.labelled_rate
-        if gold_total == 0:
-            return teams
-        return (team_weight * teams + gold_weight * gold) / (team_weight + gold_weight)
+        # As per example: the mean of the two, or the one of them that says something.
+        team_share = team_weight * (team_totals.sum() > 0)
+        gold_share = gold_weight * (gold_total > 0)
+        combined = team_share * teams + gold_share * gold
+        return combined / (team_share + gold_share).clamp(min=1e-12)

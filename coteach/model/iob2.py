@@ -152,7 +152,7 @@ def decode(
         tokens, of the probability of the tag that each of them was given: in (0, 1], not
         dependent on the span's length.
     """
-    found: list[tuple[Span, float]] = []
+    found: dict[Span, float] = {}
     has_text = [start < end for start, end in zip(tokens.starts, tokens.ends, strict=True)]
     logs = np.log(np.maximum(probabilities, np.finfo(np.float32).tiny), dtype=np.float64)
     for position, attribute in np.argwhere(tags == BEGIN):
@@ -172,5 +172,7 @@ def decode(
             tokens.lines[members[-1]],
             tokens.ends[members[-1]],
         )
-        found.append((span, float(np.exp(logs[members, attribute].mean()))))
-    return sorted(found)
+        confidence = float(np.exp(logs[members, attribute].mean()))
+        # Two tokens of one character may both begin a span: it is one place, found once.
+        found[span] = max(confidence, found.get(span, 0.0))
+    return sorted(found.items())

@@ -13,7 +13,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from coteach.errors import InputError
+from coteach.errors import InputError, in_one_line
 
 
 @contextmanager
@@ -90,7 +90,9 @@ def load_checkpoint(
     try:
         model.load_state_dict(load_file(checkpoint / "model.safetensors"))
     except RuntimeError as error:
-        raise InputError.at(checkpoint, None, f"is of another student: {error}") from None
+        raise InputError.at(
+            checkpoint, None, f"is of another student: {in_one_line(error)}"
+        ) from None
     state: dict[int, dict[str, Any]] = {}
     entries = load_file(checkpoint / "optimizer.safetensors") | everything["optimizer"]["scalars"]
     for place, value in entries.items():

@@ -127,8 +127,9 @@ def fit(
     )
     while progress.step < plan.total and not _out_of_patience(progress, selection):
         model.train()
-        set_seed(seed * 1_000_003 + progress.step, device_specific=True)
         batches = list(islice(micro_batches, optimisation.accumulation))
+        # After the batches: a loader that starts, as a resumed run's does, draws a number too.
+        set_seed((seed * 1_000_003 + progress.step) % 2**31, device_specific=True)
         moment = Step(progress=progress.step / plan.total)
         running += train_step(model, graph, batches, accelerator, moment)
         if optimisation.clip_norm is not None:

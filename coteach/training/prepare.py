@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import torch
 from accelerate.utils import set_seed
 from transformers import AutoTokenizer
 
 from coteach.data.corpus import Corpus
 from coteach.data.windowed import Windowed, build_windows
-from coteach.errors import InputError
+from coteach.errors import InputError, in_one_line
 from coteach.graph.build import Bundle, StudentGraph, bundles, head_layers
 from coteach.graph.nodes import Student as StudentNode
 from coteach.model.configuration import OUTPUT_HEAD, StudentConfig
@@ -40,11 +41,20 @@ def prepare(recipe: Recipe, corpus: Corpus) -> Prepared:
     Raises:
         InputError: the encoder or the tokenizer cannot be had, or parts do not fit.
     """
+    if recipe.optimisation.precision == "fp16" and not torch.cuda.is_available():
+        raise InputError(
+            "optimisation.precision: 'fp16' needs a GPU and none was found; expected 'no' or 'bf16'"
+        )
     name, node = recipe.student()
     sources = bundles(recipe.nodes, recipe.edges, corpus)
     tokenizer = _load_tokenizer(name, node)
     student = _build_student(name, node, recipe, corpus, sources, tokenizer)
     config = student.config
+    if recipe.selection.probability not in config.probability_names:
+        raise InputError(
+            f"selection.probability: this student has no {recipe.selection.probability!r}; "
+            f"expected one of {config.probability_names}"
+        )
     # Pages without gold teach nothing where no team speaks.
     page_ids = corpus.page_ids if config.teachers else corpus.train.page_ids
     windowed = build_windows(
@@ -72,7 +82,9 @@ def _load_tokenizer(name: str, node: StudentNode) -> Any:
     try:
         return AutoTokenizer.from_pretrained(source)
     except (OSError, ValueError) as error:
-        raise InputError(f"nodes.{name}: tokenizer {source!r} cannot be loaded: {error}") from None
+        raise InputError(
+            f"nodes.{name}: tokenizer {source!r} cannot be loaded: {in_one_line(error)}"
+        ) from None
 
 
 def _build_student(
@@ -104,7 +116,9 @@ def _build_student(
             }
             student = Student(config)
     except (OSError, ValueError, KeyError) as error:
-        raise InputError(f"nodes.{name}: the student cannot be built: {error}") from None
+        raise InputError(
+            f"nodes.{name}: the student cannot be built: {in_one_line(error)}"
+        ) from None
     positions = getattr(student.encoder.config, "max_position_embeddings", 512) - 2
     config.window = min(510, positions) if node.window is None else node.window
     if not config.overlap < config.window <= positions:

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
 from accelerate import Accelerator
 from accelerate.utils import gather_object
 from rich.console import Console
@@ -15,9 +14,10 @@ from transformers import AutoTokenizer
 
 from coteach.data.corpus import Corpus, Split, load_corpus
 from coteach.data.shinra import replacing, write_submission
-from coteach.errors import InputError
 from coteach.evaluation.scoreboard import Scoreboard
+from coteach.evaluation.tags import tag_counts, tags_of
 from coteach.evaluation.vote import vote
+from coteach.model.alignment import Tokens
 from coteach.model.extraction import Extraction, Extractor
 from coteach.model.student import Student
 from coteach.recipe import Recipe, gold_only
@@ -45,6 +45,7 @@ def run(recipe: Recipe, folder: Path, console: Console | None = None) -> dict[st
     """
     recipe.check()
     corpus = load_corpus(recipe.data, recipe.seed)
+    prepared = prepare(recipe, corpus)  # what cannot be trained leaves no folder behind
     accelerator = _accelerator(recipe, folder)
     console = console or Console(highlight=False)
     console.quiet = not accelerator.is_main_process
@@ -56,43 +57,68 @@ def run(recipe: Recipe, folder: Path, console: Console | None = None) -> dict[st
         console.print("[bold]gold_only[/bold]: the same student, taught by the gold alone")
         _train(prepare(gold_only(recipe), corpus), folder / "gold_only", console)
     console.print(f"[bold]{recipe.name}[/bold]")
-    prepared = prepare(recipe, corpus)
     _train(prepared, folder, console)
 
+    summary = _score(recipe, corpus, folder, accelerator, console)
+    accelerator.end_training()
+    return summary
+
+
+def _score(
+    recipe: Recipe, corpus: Corpus, folder: Path, accelerator: Accelerator, console: Console
+) -> dict[str, Any]:
+    """Score everybody on the report pages; write and print the summary."""
     split = corpus.report or corpus.dev
     board = Scoreboard(split)
-    for source in corpus.teams:
-        board.add(source.name, "team", source.values)
+    for team in corpus.teams:
+        board.add(team.name, "team", team.values)
     if "vote" in recipe.baselines and len(corpus.teams) > 1:
         for minimum in range(2, len(corpus.teams) + 1):
             voted = vote(corpus.teams, minimum, split.page_ids)
             board.add(voted.name, "baseline", voted.values)
     if "gold_only" in recipe.baselines:
-        results = _predict(folder / "gold_only", recipe, split, corpus, accelerator)
-        board.add("gold_only", "baseline", _values(split, results, "p"))
-    results = _predict(folder, recipe, split, corpus, accelerator)
-    for name in results[0] if results else ():
-        board.add(f"student:{name}", "student", _values(split, results, name))
-    if accelerator.is_main_process:
-        pages = (corpus.pages[page_id] for page_id in split.page_ids)
-        write_submission(
-            folder / f"{split.name}.json",
-            zip(pages, (result["p"] for result in results), strict=True),
-        )
+        _, found = _predict(folder / "gold_only" / "student", split, corpus, accelerator)
+        board.add("gold_only", "baseline", _values(split, found, "p"))
+    tokens, found = _predict(folder / "student", split, corpus, accelerator)
+    gold_tags = [
+        tags_of(split.gold.values.get(page_id, ()), page, corpus.attributes)
+        for page_id, page in zip(split.page_ids, tokens, strict=True)
+    ]
+    tag_figures = {}
+    for name in found[0]:
+        values = _values(split, found, name)
+        board.add(f"student:{name}", "student", values)
+        tags = [
+            tags_of(spans, page, corpus.attributes)
+            for spans, page in zip(values.values(), tokens, strict=True)
+        ]
+        counts = tag_counts(gold_tags, tags)
+        tag_figures[f"student:{name}"] = {
+            "precision": counts.precision,
+            "recall": counts.recall,
+            "f1": counts.f1,
+        }
     summary = {
         "recipe": recipe.name,
         "seed": recipe.seed,
         "pages": {"training": len(corpus.page_ids), "labelled": len(corpus.train.page_ids)},
         "scores": board.as_json(),
+        "iob2_strict": {"split": split.name, **tag_figures},
     }
     if accelerator.is_main_process:
+        pages = (corpus.pages[page_id] for page_id in split.page_ids)
+        write_submission(
+            folder / f"{split.name}.json",
+            zip(pages, (result["p"] for result in found), strict=True),
+        )
         with replacing(folder / "summary.json") as file:
             json.dump(summary, file, ensure_ascii=False, indent=2)
     kind = "" if corpus.report else "; selection saw these pages: give data.report for a fair table"
     title = f"{recipe.name}: micro-averaged on the {len(split.page_ids)} {split.name} pages{kind}"
     console.print(board.table(title))
-    console.print(f"Student: {folder / 'student'}")
-    accelerator.end_training()
+    shown = ", ".join(f"{name} {100 * f['f1']:.2f}" for name, f in tag_figures.items())
+    console.print(f"F1 of the tags (strict IOB2, on the student's tokens): {shown}")
+    console.print(f"Student: {folder / 'student'}", soft_wrap=True)
     return summary
 
 
@@ -142,18 +168,17 @@ def _train(prepared: Prepared, folder: Path, console: Console) -> None:
 
 
 def _predict(
-    folder: Path, recipe: Recipe, split: Split, corpus: Corpus, accelerator: Accelerator
-) -> list[Extraction]:
-    """What the kept student of a folder finds on a split."""
-    student = Student.from_pretrained(folder / "student").to(accelerator.device)
-    tokenizer = AutoTokenizer.from_pretrained(folder / "student")
-    extractor = Extractor(student, tokenizer)
+    folder: Path, split: Split, corpus: Corpus, accelerator: Accelerator
+) -> tuple[list[Tokens], list[Extraction]]:
+    """The tokens of a split's pages, and what the student in ``folder`` finds in them."""
+    student = Student.from_pretrained(folder).to(accelerator.device)
+    extractor = Extractor(student, AutoTokenizer.from_pretrained(folder))
     tokens = [extractor.aligner(corpus.pages[page_id].text) for page_id in split.page_ids]
-    return extract(extractor, tokens, accelerator)
+    return tokens, extract(extractor, tokens, accelerator)
 
 
 def extract(
-    extractor: Extractor, tokens: Sequence[Any], accelerator: Accelerator
+    extractor: Extractor, tokens: Sequence[Tokens], accelerator: Accelerator
 ) -> list[Extraction]:
     """Run an extractor in evaluation mode, the pages shared among the processes."""
     extractor.student.eval()
@@ -174,9 +199,6 @@ def _values(split: Split, results: Sequence[Extraction], name: Any) -> dict[str,
 
 
 def _accelerator(recipe: Recipe, folder: Path) -> Accelerator:
-    precision = recipe.optimisation.precision
-    if precision == "fp16" and not torch.cuda.is_available():
-        raise InputError(
-            "optimisation.precision: 'fp16' needs a GPU and none was found; expected 'no' or 'bf16'"
-        )
-    return Accelerator(mixed_precision=precision, log_with="tensorboard", project_dir=folder)
+    return Accelerator(
+        mixed_precision=recipe.optimisation.precision, log_with="tensorboard", project_dir=folder
+    )
