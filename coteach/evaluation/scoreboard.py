@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
+from rich.markup import escape
 from rich.table import Table
 
 from coteach.data.corpus import Split
@@ -82,13 +83,13 @@ class Scoreboard:
             table.add_column(heading, justify="right")
         best_team = self.best("team")
         if best_team is not None:
-            table.add_column(f"F1 − {best_team} [95 %]", justify="right")
+            table.add_column(f"F1 − {escape(best_team)} [95 %]", justify="right")
         previous: str | None = None
         for name, entry in self.as_json().items():
             if previous not in (None, entry["kind"]):
                 table.add_section()
             previous = entry["kind"]
-            row = [name, entry["kind"]]
+            row = [escape(name), entry["kind"]]
             row += [f"{100 * entry[key]:.2f}" for key in ("precision", "recall", "f1")]
             gap = entry.get("f1_minus_best_team")
             if gap is not None:

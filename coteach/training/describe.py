@@ -16,7 +16,8 @@ from coteach.data.corpus import load_corpus
 from coteach.data.windowed import Collator
 from coteach.graph.gates import Step
 from coteach.recipe import Recipe, gold_only
-from coteach.training.loop import Plan, build_optimizer, train_step
+from coteach.training.loop import Plan, train_step
+from coteach.training.optimizers import build_optimizer
 from coteach.training.prepare import Prepared, prepare
 
 TRIAL_STEPS = 5

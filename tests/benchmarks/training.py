@@ -45,7 +45,8 @@ from coteach.model.alignment import Aligner
 from coteach.model.configuration import StudentConfig
 from coteach.model.student import Student
 from coteach.recipe import Optimisation
-from coteach.training.loop import build_optimizer, train_step
+from coteach.training.loop import train_step
+from coteach.training.optimizers import build_optimizer
 
 EXAMPLE = Path(__file__).parents[2] / "data" / "example"
 TEAMS = [f"team{number}" for number in range(1, 10)]
