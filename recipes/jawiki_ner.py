@@ -56,7 +56,7 @@ recipe = Recipe(
     },
     objective=CoTeaching(),
     optimisation=Optimisation(
-        epochs=4,
+        epochs=10,
         batch_size=16,
         learning_rate=1e-4,
         head_learning_rate=5e-3,

@@ -28,6 +28,7 @@ recipe = Recipe(
         report=EXAMPLE / "annotation/Castle_report.json",
         splits=EXAMPLE / "splits.json",
         submissions=EXAMPLE / "submissions",
+        teach_on=("unlabelled",),
     ),
     nodes={
         "gold": Gold(),

@@ -61,8 +61,8 @@ class Corpus:
         report: pages for the final table; None where the data has none.
         teams: the submissions, sorted by team.
         page_ids: the training pages, labelled ones first: what edges are evaluated on.
-        unlabelled: ids of all pages without gold of any split; unlike the rest they show how
-            the teams do on pages they did not train on.
+        unlabelled: ids of all pages that belong to none of these splits; unlike the rest they
+            show how the teams do on pages they did not train on.
     """
 
     pages: Mapping[str, Page]
@@ -101,8 +101,9 @@ def load_corpus(data: ShinraData, seed: int) -> Corpus:
     if data.submissions is not None:
         category = Path(data.pages).name
         teams = tuple(read_submissions(data.submissions, category, pages=pages))
-    with_gold = {*train.page_ids, *dev.page_ids, *(report.page_ids if report else ())}
-    unlabelled = tuple(page_id for page_id in pages if page_id not in with_gold)
+    kept_apart = {*train.page_ids, *dev.page_ids, *(report.page_ids if report else ())}
+    kept_apart.update(listed.get("dev", ()), listed.get("report", ()))
+    unlabelled = tuple(page_id for page_id in pages if page_id not in kept_apart)
     candidates = _candidates(data, listed, unlabelled)
     return Corpus(
         pages=pages,

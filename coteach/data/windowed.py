@@ -15,6 +15,7 @@ from datasets import Dataset, Features, List, Value
 from torch import Tensor
 
 from coteach.data.pages import Annotations, Page
+from coteach.errors import InputError
 from coteach.model.alignment import Aligner
 from coteach.model.extraction import assemble
 from coteach.model.iob2 import CLASSES, IGNORE, Fit, Locator, encode, fill
@@ -95,6 +96,8 @@ def build_windows(
         cache: folder of the Arrow files.
         processes: that share the work.
     """
+    if not any(pages[page_id].text.strip() for page_id in page_ids):
+        raise InputError("data: no training page has any text; expected at least one")
     key = _fingerprint(pages, page_ids, sources, attributes, aligner, window, overlap)
     shared = _Job(pages, tuple(sources), tuple(attributes), aligner, window, overlap)
     rows = Dataset.from_generator(

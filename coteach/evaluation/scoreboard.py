@@ -27,18 +27,14 @@ class Scoreboard:
 
     Args:
         split: the gold, and the pages.
-        attributes: scored attributes; None for those of the split's gold.
     """
 
     split: Split
-    attributes: Collection[str] | None = None
-    _rows: dict[str, tuple[Kind, np.ndarray]] = field(default_factory=dict)
+    _rows: dict[str, tuple[Kind, np.ndarray]] = field(default_factory=dict, init=False)
 
     def add(self, name: str, kind: Kind, values: Mapping[str, Collection[Span]]) -> float:
         """Score a system's spans, by page; returns its micro-F1."""
-        counts = page_counts(
-            self.split.gold.values, values, pages=self.split.page_ids, attributes=self.attributes
-        )
+        counts = page_counts(self.split.gold.values, values, pages=self.split.page_ids)
         self._rows[name] = (kind, counts)
         return _total(counts).f1
 

@@ -36,6 +36,9 @@ class DevScore:
     power: float = 1.0
     """The weight is F1 to this power: 0 is equal weights, large values trust the best alone."""
 
+    def __post_init__(self) -> None:
+        _check_power(self.power)
+
 
 @dataclass(frozen=True)
 class Agreement:
@@ -50,6 +53,14 @@ class Agreement:
     power: float = 1.0
     """The weight is the expected F1 to this power."""
 
+    def __post_init__(self) -> None:
+        _check_power(self.power)
+
+
+def _check_power(power: float) -> None:
+    if not 0 <= power < np.inf:
+        raise ValueError(f"power of the teams' weights must be at least 0, got {power}")
+
 
 TeamWeights = Equal | Given | DevScore | Agreement
 
@@ -63,7 +74,9 @@ def team_weights(
         weights = np.ones(shape)
     elif isinstance(rule, Given):
         names = [team.name for team in teams]
-        if set(rule.weights) != set(names) or min(rule.weights.values()) < 0:
+        if set(rule.weights) != set(names) or not all(
+            0 <= weight < np.inf for weight in rule.weights.values()
+        ):
             raise InputError(
                 f"nodes: given team weights {rule.weights}; expected one of at least 0 for each "
                 f"of {names}"
@@ -85,6 +98,11 @@ def dev_scores(
     rows = []
     for team in teams:
         pages = [page_id for page_id in corpus.dev.page_ids if team.on(page_id) is not None]
+        if not pages:
+            raise InputError(
+                f"nodes: team {team.name!r} processed no dev page and cannot be weighed by its dev "
+                "score; expected another rule of weights, or teams without it"
+            )
         result = score(corpus.dev.gold.values, team.values, pages=pages, attributes=attributes)
         if by == "team":
             rows.append([result.micro.f1])
@@ -101,18 +119,19 @@ def expected_scores(
     """F1 expected from agreement on pages without gold: (teams, 1) or (teams, attributes).
 
     Every span that some team found is right or wrong, unseen by us. A latent-class model (Dawid
-    & Skene 1979, with one recall and one rate of false finds per team) is fitted to who found it;
-    a team's expected F1 follows from the spans' posterior probability of being right.
+    & Skene 1979, with one recall and one rate of false finds per team) is fitted to who found it,
+    given that somebody did; a team's expected F1 follows from the spans' probability of being
+    right. Teams are taken to err independently: teams that share a method look better than they
+    are.
     """
     groups = [tuple(attributes)] if by == "team" else [(name,) for name in attributes]
     columns = []
     for group in groups:
         found, processed = _candidates(teams, frozenset(group), corpus.unlabelled)
-        right = _posterior(found, processed)
-        hits = (right[:, None] * found).sum(axis=0)
-        proposed = found.sum(axis=0)
-        possible = (right[:, None] * processed).sum(axis=0)
-        columns.append(2 * hits / np.maximum(proposed + possible, 1e-12))
+        right, unseen = _posterior(found, processed)
+        hits = right @ found
+        possible = (right + unseen) @ processed
+        columns.append(2 * hits / np.maximum(found.sum(axis=0) + possible, 1e-12))
     return np.stack(columns, axis=1)
 
 
@@ -131,20 +150,33 @@ def _candidates(
     return np.array(found, dtype=float).reshape(shape), np.array(processed, float).reshape(shape)
 
 
-def _posterior(found: np.ndarray, processed: np.ndarray, iterations: int = 100) -> np.ndarray:
-    """Probability that each span is right, (spans,), by expectation maximisation."""
-    if not len(found):
-        return np.zeros(0)
+def _posterior(
+    found: np.ndarray, processed: np.ndarray, iterations: int = 200
+) -> tuple[np.ndarray, np.ndarray]:
+    """Probability that each span is right, by expectation maximisation.
+
+    Args:
+        found: (spans, teams), 1 where the team found the span.
+        processed: (spans, teams), 1 where the team processed the span's page.
+
+    Returns:
+        The probability, (spans,), and how many right spans that nobody found each span stands
+        for, (spans,): without them a team's recall would be that among the spans found.
+    """
     missed = processed - found
-    right = found.sum(axis=1) / processed.sum(axis=1)
+    right = found.sum(axis=1) / np.maximum(processed.sum(axis=1), 1)
+    unseen_right, unseen_wrong = np.zeros_like(right), np.zeros_like(right)
     for _ in range(iterations):
-        wrong = 1 - right
-        prior = (right.sum() + 1) / (len(right) + 2)
+        rights, wrongs = right + unseen_right, 1 - right + unseen_wrong
+        prior = (rights.sum() + 1) / (rights.sum() + wrongs.sum() + 2)
         # One imagined find and one miss keep every rate inside (0, 1).
-        recall = (right @ found + 1) / (right @ processed + 2)
-        false_rate = (wrong @ found + 1) / (wrong @ processed + 2)
-        logit = np.log(prior / (1 - prior))
-        logit = logit + found @ np.log(recall / false_rate)
+        recall = (right @ found + 1) / (rights @ processed + 2)
+        false_rate = ((1 - right) @ found + 1) / (wrongs @ processed + 2)
+        logit = np.log(prior / (1 - prior)) + found @ np.log(recall / false_rate)
         logit = logit + missed @ np.log((1 - recall) / (1 - false_rate))
         right = 1 / (1 + np.exp(-np.clip(logit, -50, 50)))
-    return right
+        right_and_unseen = prior * np.exp(processed @ np.log(1 - recall))
+        wrong_and_unseen = (1 - prior) * np.exp(processed @ np.log(1 - false_rate))
+        seen = 1 - right_and_unseen - wrong_and_unseen
+        unseen_right, unseen_wrong = right_and_unseen / seen, wrong_and_unseen / seen
+    return right, unseen_right

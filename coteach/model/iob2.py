@@ -31,7 +31,8 @@ class Fit:
 
     Attributes:
         exact: spans whose two ends lie on token boundaries; they come back identical.
-        grown: spans that take the whole of a token they only partly cover.
+        grown: spans with an end inside a token, of which they then take the whole (or, rarely, in
+            white space, which no token holds).
         overlapping: spans left out because a span of the same attribute holds one of their
             tokens (one IOB2 sequence per attribute cannot say both; the earlier and longer stays).
         lost: spans without any token (white space only, or an attribute not asked for).

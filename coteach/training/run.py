@@ -163,7 +163,8 @@ def _train(prepared: Prepared, folder: Path, console: Console) -> None:
         f"Best dev micro-F1 ({recipe.selection.probability}): {100 * progress.best:.2f} at step "
         f"{progress.best_step} of {progress.step}"
     )
-    accelerator.end_training()
+    for tracker in accelerator.trackers:
+        tracker.finish()  # end_training would also part the processes, which still score
     accelerator.wait_for_everyone()
 
 
