@@ -108,7 +108,9 @@ class Recipe:
         return students[0]
 
     def check(self) -> None:
-        """Raise InputError where names do not fit together."""
+        """Raise InputError where names do not fit together, or the seed is none."""
+        if not 0 <= self.seed < 2**32:
+            raise InputError(f"seed: expected a whole number in [0, 2**32), got {self.seed}")
         name, student = self.student()
         if (student.encoder is None) == (not student.encoder_config):
             raise InputError(

@@ -14,4 +14,4 @@ from coteach.recipe import gold_only
 from recipes import jawiki_ner
 
 recipe = gold_only(jawiki_ner.recipe)
-recipe = replace(recipe, optimisation=replace(recipe.optimisation, epochs=40))
+recipe = replace(recipe, optimisation=replace(recipe.optimisation, epochs=30))

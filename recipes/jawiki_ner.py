@@ -31,7 +31,7 @@ from coteach.losses import ClassBalancedFocal
 from coteach.recipe import Optimisation, Recipe, Selection
 
 TASK = Path(os.environ.get("JAWIKI_NER", "jawiki-ner"))
-LOSS = ClassBalancedFocal(beta=0.9999, gamma=2.0)
+LOSS = ClassBalancedFocal(beta=0.999, gamma=2.0)
 
 recipe = Recipe(
     name="jawiki_ner",
@@ -56,7 +56,7 @@ recipe = Recipe(
     },
     objective=CoTeaching(),
     optimisation=Optimisation(
-        epochs=10,
+        epochs=8,
         batch_size=16,
         learning_rate=1e-4,
         head_learning_rate=5e-3,

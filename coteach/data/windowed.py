@@ -177,21 +177,13 @@ def _fingerprint(
     def add(*parts: object) -> None:
         digest.update(json.dumps(parts, ensure_ascii=True, default=str).encode())
 
-    add(FORMAT, _aligner_key(aligner), window, overlap, list(attributes))
+    add(FORMAT, aligner.fingerprint, window, overlap, list(attributes))
     for page_id in page_ids:
         add(page_id, pages[page_id].text)
         for source in sources:
             values = source.on(page_id)
             add(source.name, None if values is None else sorted(values))
     return digest.hexdigest()[:32]
-
-
-def _aligner_key(aligner: Aligner) -> object:
-    state = dict(aligner.__getstate__())
-    tokenizer = state.pop("tokenizer")
-    backend = getattr(tokenizer, "backend_tokenizer", None)
-    vocabulary = backend.to_str() if backend is not None else sorted(tokenizer.get_vocab().items())
-    return [state, type(tokenizer).__name__, str(tokenizer.init_kwargs), vocabulary]
 
 
 class Collator:

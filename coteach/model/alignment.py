@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -107,6 +109,23 @@ class Aligner:
             tokens.starts.extend(pieces.starts)
             tokens.ends.extend(pieces.ends)
         return tokens
+
+    @property
+    def fingerprint(self) -> str:
+        """A key for caches: it changes with whatever the tokens depend on, but for the dictionary
+        of MeCab, of which it knows the options only."""
+        tokenizer: Any = self._arguments["tokenizer"]
+        backend = getattr(tokenizer, "backend_tokenizer", None)
+        vocabulary = sorted(tokenizer.get_vocab().items()) if backend is None else backend.to_str()
+        # Where the files lie does not matter.
+        settings = {
+            name: str(value)
+            for name, value in tokenizer.init_kwargs.items()
+            if not name.endswith(("_file", "_path"))
+        }
+        options = {name: value for name, value in self._arguments.items() if name != "tokenizer"}
+        parts = [type(tokenizer).__name__, vocabulary, settings, options]
+        return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
     def __getstate__(self) -> dict[str, Any]:
         return self._arguments

@@ -17,6 +17,8 @@ from .spans import Span
 from .student import Student
 from .windows import merge, windows
 
+PADDED_TO = 8  # a batch's length is rounded up to a multiple of this, which is faster
+
 Extraction = dict[Probability, list[tuple[Span, float]]]
 
 
@@ -26,7 +28,7 @@ def build_aligner(tokenizer: Any, config: Any) -> Aligner:
 
 
 def assemble(
-    contents: Sequence[Sequence[int]], tokenizer: Any, multiple: int = 8
+    contents: Sequence[Sequence[int]], tokenizer: Any, multiple: int = PADDED_TO
 ) -> tuple[Tensor, Tensor]:
     """Windows' token ids as one padded batch, each between the two special tokens.
 

@@ -17,7 +17,7 @@ from coteach.errors import InputError, in_one_line
 from coteach.graph.build import Bundle, StudentGraph, bundles, head_layers
 from coteach.graph.nodes import Student as StudentNode
 from coteach.model.configuration import OUTPUT_HEAD, StudentConfig
-from coteach.model.extraction import build_aligner
+from coteach.model.extraction import PADDED_TO, build_aligner
 from coteach.model.student import Student
 from coteach.recipe import Recipe
 
@@ -119,14 +119,24 @@ def _build_student(
         raise InputError(
             f"nodes.{name}: the student cannot be built: {in_one_line(error)}"
         ) from None
-    positions = getattr(student.encoder.config, "max_position_embeddings", 512) - 2
-    config.window = min(510, positions) if node.window is None else node.window
-    if not config.overlap < config.window <= positions:
+    longest = _longest_window(student.encoder)
+    config.window = min(510, longest) if node.window is None else node.window
+    if not config.overlap < config.window <= longest:
         raise InputError(
             f"nodes.{name}.window: expected more than the overlap ({config.overlap}) and at most "
-            f"the {positions} content tokens of the encoder's positions, got {config.window}"
+            f"the {longest} content tokens of the encoder's positions, got {config.window}"
         )
     return student
+
+
+def _longest_window(encoder: Any) -> int:
+    """How many content tokens, beside two special ones, the encoder's positions hold."""
+    positions = getattr(encoder.config, "max_position_embeddings", 512)
+    embeddings = getattr(encoder, "embeddings", None)
+    padding = getattr(getattr(embeddings, "position_embeddings", None), "padding_idx", None)
+    if padding is not None:  # RoBERTa's first position comes after that of its padding
+        positions -= padding + 1
+    return positions // PADDED_TO * PADDED_TO - 2
 
 
 def _mean_weights(node: StudentNode, sources: Mapping[str, Bundle]) -> list[Any] | None:

@@ -1,0 +1,158 @@
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import tiny_task
+
+from coteach.errors import InputError
+from coteach.graph import CoTeaching, DevScore, Edge, Gold, Student, Submissions, WeightedSum
+from coteach.recipe import Optimisation, Recipe, Selection, gold_only, load_recipe
+
+ROOT = Path(__file__).parents[1]
+RECIPES = sorted(path.stem for path in (ROOT / "recipes").glob("[!_]*.py"))
+
+
+@pytest.fixture(scope="module")
+def recipe(tmp_path_factory: pytest.TempPathFactory) -> Recipe:
+    return tiny_task.load(tmp_path_factory.mktemp("tiny"))
+
+
+# Loading
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_recipes_of_this_repository(name: str) -> None:
+    by_name = load_recipe(f"recipes.{name}")
+    by_name.check()
+    assert load_recipe(str(ROOT / "recipes" / f"{name}.py")) == by_name
+    assert by_name.name in RECIPES
+
+
+def test_a_recipe_may_be_named_as_a_module_is(tmp_path: Path) -> None:
+    """And may define parts of its own."""
+    path = tmp_path / "json.py"
+    mine = "from dataclasses import dataclass\n@dataclass\nclass Mine:\n    weight: 'float' = 1.0\n"
+    path.write_text(Path(__file__).with_name("tiny_recipe.py").read_text() + mine)
+    assert load_recipe(str(path)).name == "tiny"
+    assert sys.modules["json"] is json
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("absent.py", "recipe 'absent.py': no such file"),
+        ("some/folder", "recipe 'some/folder': no such file"),
+        ("recipes.absent", "recipe 'recipes.absent': no such module; expected a dotted name"),
+        ("absent.absent", "recipe 'absent.absent': no such module"),
+        ("quickstart", "recipe 'quickstart': no such module"),
+        ("coteach.errors", "recipe 'coteach.errors': expected a variable `recipe`"),
+    ],
+)
+def test_what_is_no_recipe(name: str, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        load_recipe(name)
+
+
+def test_an_import_that_fails_within_a_recipe_is_shown(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "broken_recipe.py").write_text("import absent_package\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    for name in ("broken_recipe", str(tmp_path / "broken_recipe.py")):
+        with pytest.raises(ModuleNotFoundError, match="absent_package"):
+            load_recipe(name)
+
+
+# Checking
+
+
+def test_check(recipe: Recipe) -> None:
+    recipe.check()
+    nodes, edges = recipe.nodes, recipe.edges
+    student = nodes["student"]
+    assert isinstance(student, Student)
+    wrong: list[tuple[dict[str, Any], str]] = [
+        ({"nodes": {"gold": Gold()}}, r"nodes: expected one student, got \[\]"),
+        (
+            {"nodes": {**nodes, "other": student}},
+            r"nodes: expected one student, got \['student', 'other'\]",
+        ),
+        (
+            {"nodes": {**nodes, "student": replace(student, encoder="x")}},
+            "nodes.student: expected either encoder or encoder_config, got encoder='x'",
+        ),
+        (
+            {"nodes": {**nodes, "student": Student()}},
+            "nodes.student: expected either encoder or encoder_config, got encoder=None",
+        ),
+        ({"edges": {}}, "edges: expected at least one edge"),
+        (
+            {"edges": {**edges, "gold": Edge("gold", "gold")}},
+            "edges.gold.target: 'gold' is no student; expected 'student'",
+        ),
+        (
+            {"edges": {**edges, "gold": Edge("student", "student")}},
+            r"edges.gold.source: 'student' cannot teach; expected one of \['gold', 'teams'\]",
+        ),
+        (
+            {"edges": {**edges, "gold": Edge("silver", "student")}},
+            r"edges.gold.source: 'silver' cannot teach; expected one of \['gold', 'teams'\]",
+        ),
+        (
+            {"data": replace(recipe.data, submissions=None)},
+            "data.submissions: expected a folder, got None; the node 'teams' reads it",
+        ),
+        (
+            {"objective": CoTeaching(teams="crowd")},
+            r"objective.teams: no edge 'crowd'; expected one of \['teams', 'gold'\]",
+        ),
+        (
+            {"objective": CoTeaching(gold="silver")},
+            r"objective.gold: no edge 'silver'; expected one of \['teams', 'gold'\]",
+        ),
+        ({"seed": -1}, "seed: .*got -1"),
+        ({"seed": 2**32}, "seed: .*got 4294967296"),
+    ]
+    for changes, message in wrong:
+        with pytest.raises(InputError, match=message):
+            replace(recipe, **changes).check()
+
+
+@pytest.mark.parametrize(
+    ("part", "options", "message"),
+    [
+        (Optimisation, {"epochs": 0}, "optimisation.epochs must be above 0, got 0"),
+        (Optimisation, {"batch_size": -1}, "optimisation.batch_size must be above 0"),
+        (Optimisation, {"accumulation": 0}, "optimisation.accumulation must be above 0"),
+        (Optimisation, {"learning_rate": 0.0}, "optimisation.learning_rate must be above 0"),
+        (Optimisation, {"warmup": 1.0}, r"optimisation.warmup must be in \[0, 1\), got 1.0"),
+        (Selection, {"evaluate_every": 0}, "selection.evaluate_every: 0 is not above 0"),
+    ],
+)
+def test_numbers_out_of_range(part: type, options: dict[str, float], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        part(**options)
+
+
+# The baseline
+
+
+def test_gold_only(recipe: Recipe) -> None:
+    recipe = replace(recipe, selection=Selection(probability="p_mean", patience=3))
+    baseline = gold_only(recipe)
+    baseline.check()
+    assert baseline == replace(
+        recipe,
+        name="gold_only",
+        nodes={name: recipe.nodes[name] for name in ("gold", "student")},
+        edges={"gold": recipe.edges["gold"]},
+        objective=WeightedSum(),
+        selection=Selection(probability="p", patience=3),
+        baselines=(),
+    )
+    assert recipe.nodes["teams"] == Submissions(weights=DevScore())  # the recipe itself stays

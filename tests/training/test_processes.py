@@ -1,0 +1,71 @@
+"""Two processes on one machine, without a GPU."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import asdict
+from pathlib import Path
+
+import pytest
+import tiny_task
+import torch
+from safetensors import safe_open
+from tiny_loop import Loop, exactly, parameters
+
+from coteach.data.shinra import read_annotations
+from coteach.recipe import Recipe
+
+ROOT = Path(__file__).parents[2]
+
+
+def launch(*arguments: str | Path) -> None:
+    """Run a Python program in two processes."""
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
+    environment = {
+        **os.environ,
+        "ACCELERATE_USE_CPU": "true",
+        "OMP_NUM_THREADS": "1",
+        "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "tests")]),
+    }
+    done = subprocess.run(
+        [*launcher, *map(str, arguments)], env=environment, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.slow
+def test_two_processes_are_two_micro_batches(
+    loop: Loop, tiny_recipe: Recipe, tmp_path: Path
+) -> None:
+    progress, prepared, _ = loop(
+        tmp_path / "one",
+        optimisation={"epochs": 1.5, "batch_size": 4, "accumulation": 2, "clip_norm": 0.1},
+        change=exactly,
+    )
+    recipe = tiny_task.write(tmp_path / "task")
+    (tmp_path / "two").mkdir()
+    launch(Path(__file__).with_name("two_processes.py"), recipe, tmp_path / "two")
+    with safe_open(tmp_path / "two" / "found.safetensors", framework="pt") as found:
+        assert found.metadata() == {"processes": "2", "progress": str(asdict(progress))}
+        assert progress.step == 3
+        for name, value in parameters(prepared).items():
+            torch.testing.assert_close(found.get_tensor(name), value, rtol=0, atol=1e-9, msg=name)
+    logs = [(tmp_path / run / "log.jsonl").read_text().splitlines() for run in ("one", "two")]
+    for one, two in zip(*(map(json.loads, log) for log in logs), strict=True):
+        seconds = {"seconds": one.pop("seconds", None)}
+        assert {**two, **seconds} == pytest.approx({**one, **seconds})
+
+
+@pytest.mark.slow
+def test_two_processes_carry_a_recipe_out(tmp_path: Path) -> None:
+    recipe, folder = tiny_task.write(tmp_path), tmp_path / "run"
+    launch("-m", "coteach.train", recipe, "--output", folder)
+    log = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
+    assert [it["step"] for it in log if it["event"] == "dev"] == [2, 4]  # 15 windows by 2 × 4
+    scores = json.loads((folder / "summary.json").read_text())["scores"]
+    assert scores["exact"]["f1"] == 1.0
+    submission = read_annotations(folder / "report.json", name="student")
+    assert set(submission.values) <= set(tiny_task.SPLITS["report"])
