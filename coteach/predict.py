@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import tee
 from pathlib import Path
@@ -66,13 +66,13 @@ def load_extractor(student: str | Path, batch_size: int = 16) -> Extractor:
 
     try:
         model: Any = Student.from_pretrained(student)
-        tokenizer = AutoTokenizer.from_pretrained(student)
+        extractor = Extractor(model, AutoTokenizer.from_pretrained(student), batch_size)
     except (OSError, RuntimeError, SafetensorError, ValueError) as error:
         raise InputError(
             f"student {str(student)!r} cannot be loaded: {in_one_line(error)}"
         ) from None
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    return Extractor(model.to(device).eval(), tokenizer, batch_size)
+    model.to("cuda" if torch.cuda.is_available() else "cpu").eval()
+    return extractor
 
 
 def predict(
@@ -84,13 +84,14 @@ def predict(
 ) -> int:
     """Write the submission of a student for a folder of pages.
 
-    Pages are read, tagged and written one after the other: memory does not grow with them.
+    Pages are read, tagged and written a few hundred at a time: memory does not grow with them.
 
     Returns:
         The number of values found.
 
     Raises:
-        InputError: the pages cannot be read, or the student has no such probability.
+        InputError: the pages cannot be read, the output cannot be written, or the student has
+            no such probability.
     """
     import torch
     from tqdm.auto import tqdm
@@ -102,19 +103,22 @@ def predict(
         )
     page_ids = list_page_ids(pages)
     read = (read_page(Path(pages) / f"{page_id}.txt") for page_id in page_ids)
-    first, second = tee(tqdm(read, total=len(page_ids), unit="page", desc="predict"))
     count = 0
 
-    def counted() -> Iterator[tuple[Page, list[tuple]]]:
+    def counted(pages: Iterable[Page]) -> Iterator[tuple[Page, list[tuple]]]:
         nonlocal count
+        first, second = tee(pages)
         results = extractor(page.text for page in first)
         for page, result in zip(second, results, strict=True):
             count += len(result[probability])
             yield page, result[probability]
 
     device = extractor.student.device.type
-    with torch.autocast(device, torch.bfloat16, enabled=precision == "bf16"):
-        write_submission(output, counted())
+    with (
+        torch.autocast(device, torch.bfloat16, enabled=precision == "bf16"),
+        tqdm(read, total=len(page_ids), unit="page", desc="predict") as bar,
+    ):
+        write_submission(output, counted(bar))
     return count
 
 
@@ -122,8 +126,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns the exit code, 0, or 2 where the input cannot be used."""
     options = tyro.cli(Options, prog="python -m coteach.predict", args=arguments)
     try:
-        if not options.pages.is_dir():
-            list_page_ids(options.pages)
+        # The heavy imports come after --help.
+        from transformers.utils.logging import disable_progress_bar
+
+        disable_progress_bar()
+        list_page_ids(options.pages)  # before the student, which takes longer to load
         extractor = load_extractor(options.student, options.batch_size)
         count = predict(
             extractor, options.pages, options.output, options.probability, options.precision

@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import math
 import sys
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, is_dataclass, replace
 from pathlib import Path
-from typing import Literal
+from types import ModuleType
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from coteach.data.corpus import ShinraData
 from coteach.errors import InputError
@@ -49,11 +52,18 @@ class Optimisation:
     """Windows of similar length share a batch."""
 
     def __post_init__(self) -> None:
-        for name in ("epochs", "batch_size", "accumulation", "learning_rate"):
-            if getattr(self, name) <= 0:
-                raise ValueError(f"optimisation.{name} must be above 0, got {getattr(self, name)}")
+        positive = ("epochs", "batch_size", "accumulation", "learning_rate")
+        positive_or_none = ("head_learning_rate", "clip_norm")
+        for name in positive + positive_or_none:
+            value = getattr(self, name)
+            if value is not None and not 0 < value < math.inf:
+                raise InputError(f"optimisation.{name} must be above 0, got {value}")
+        if not 0 <= self.weight_decay < math.inf:
+            raise InputError(
+                f"optimisation.weight_decay must be at least 0, got {self.weight_decay}"
+            )
         if not 0 <= self.warmup < 1:
-            raise ValueError(f"optimisation.warmup must be in [0, 1), got {self.warmup}")
+            raise InputError(f"optimisation.warmup must be in [0, 1), got {self.warmup}")
 
 
 @dataclass(frozen=True)
@@ -68,8 +78,10 @@ class Selection:
     """Stop after so many evaluations without a better one; None: never."""
 
     def __post_init__(self) -> None:
-        if self.evaluate_every <= 0:
-            raise ValueError(f"selection.evaluate_every: {self.evaluate_every} is not above 0")
+        if not 0 < self.evaluate_every < math.inf:
+            raise InputError(f"selection.evaluate_every must be above 0, got {self.evaluate_every}")
+        if self.patience is not None and self.patience < 1:
+            raise InputError(f"selection.patience must be at least 1, got {self.patience}")
 
 
 @dataclass(frozen=True)
@@ -108,14 +120,22 @@ class Recipe:
         return students[0]
 
     def check(self) -> None:
-        """Raise InputError where names do not fit together, or the seed is none."""
+        """Raise InputError where names do not fit together, or a value is none of its choices."""
+        _check_choices(self, "")
         if not 0 <= self.seed < 2**32:
             raise InputError(f"seed: expected a whole number in [0, 2**32), got {self.seed}")
+        if self.processes < 1:
+            raise InputError(f"processes: expected at least 1, got {self.processes}")
         name, student = self.student()
         if (student.encoder is None) == (not student.encoder_config):
             raise InputError(
                 f"nodes.{name}: expected either encoder or encoder_config, got "
                 f"encoder={student.encoder!r}, encoder_config={student.encoder_config!r}"
+            )
+        if student.encoder is None and "model_type" not in student.encoder_config:
+            raise InputError(
+                f"nodes.{name}.encoder_config: no model_type; expected that of an encoder, for "
+                'example "bert"'
             )
         if not self.edges:
             raise InputError("edges: expected at least one edge, got none")
@@ -143,6 +163,37 @@ class Recipe:
                         f"objective.{role}: no edge {getattr(self.objective, role)!r}; expected "
                         f"one of {list(self.edges)}"
                     )
+            for edge_name in self.edges:
+                if edge_name not in (self.objective.teams, self.objective.gold):
+                    raise InputError(
+                        f"edges.{edge_name}: the objective combines only the edges "
+                        f"{self.objective.teams!r} (teams) and {self.objective.gold!r} (gold)"
+                    )
+        if "gold_only" in self.baselines and not any(
+            isinstance(self.nodes[edge.source], Gold) for edge in self.edges.values()
+        ):
+            raise InputError(
+                "baselines: 'gold_only' needs an edge from the gold, and there is none"
+            )
+
+
+def _check_choices(part: Any, place: str) -> None:
+    """Refuse what the Literal types of a recipe's fields do not name; nothing else would."""
+    if isinstance(part, Mapping):
+        for key, value in part.items():
+            _check_choices(value, f"{place}.{key}")
+    if not is_dataclass(part):
+        return
+    hints = get_type_hints(type(part))
+    for entry in fields(part):
+        value, hint = getattr(part, entry.name), hints[entry.name]
+        here = f"{place}.{entry.name}".lstrip(".")
+        literals = [it for it in (hint, *get_args(hint)) if get_origin(it) is Literal]
+        choices = [choice for it in literals for choice in get_args(it)]
+        for chosen in value if isinstance(value, tuple) else (value,):
+            if choices and chosen is not None and chosen not in choices:
+                raise InputError(f"{here}: expected one of {choices}, got {chosen!r}")
+        _check_choices(value, here)
 
 
 def gold_only(recipe: Recipe) -> Recipe:
@@ -169,12 +220,27 @@ def load_recipe(name: str) -> Recipe:
         name: path of a .py file, or a dotted module name.
 
     Raises:
-        InputError: there is no such module, or it has no variable ``recipe``.
+        InputError: there is no such module, it has no variable ``recipe``, or one of the
+            recipe's values is out of range.
     """
+    try:
+        module = _load_module(name)
+    except InputError as error:
+        raise InputError(f"recipe {name!r}: {error}") from None
+    recipe = getattr(module, "recipe", None)
+    if not isinstance(recipe, Recipe):
+        raise InputError(f"recipe {name!r}: expected a variable `recipe`, a coteach.recipe.Recipe")
+    return recipe
+
+
+def _load_module(name: str) -> ModuleType:
+    """Run a file or import a module; what fails inside it is raised as it is."""
     if name.endswith(".py") or "/" in name:
         path = Path(name)
         if not path.is_file():
-            raise InputError(f"recipe {name!r}: no such file")
+            raise InputError("no such file")
+        if path.suffix != ".py":
+            raise InputError("expected a .py file")
         # Not its own name, which may be that of another module.
         spec = importlib.util.spec_from_file_location(f"recipe_{path.stem}", path)
         assert spec is not None
@@ -183,17 +249,13 @@ def load_recipe(name: str) -> Recipe:
         # Dataclasses defined in a recipe look their module up by name.
         sys.modules[spec.name] = module
         spec.loader.exec_module(module)
-    else:
-        try:
-            module = importlib.import_module(name)
-        except ModuleNotFoundError as error:
-            if error.name is not None and not f"{name}.".startswith(f"{error.name}."):
-                raise
-            raise InputError(
-                f"recipe {name!r}: no such module; expected a dotted name such as "
-                "recipes.quickstart, or a .py file"
-            ) from None
-    recipe = getattr(module, "recipe", None)
-    if not isinstance(recipe, Recipe):
-        raise InputError(f"recipe {name!r}: expected a variable `recipe`, a coteach.recipe.Recipe")
-    return recipe
+        return module
+    missing = "no such module; expected a dotted name such as recipes.quickstart, or a .py file"
+    if not name or name.startswith("."):  # not a name that Python could import from here
+        raise InputError(missing)
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name is not None and not f"{name}.".startswith(f"{error.name}."):
+            raise
+        raise InputError(missing) from None

@@ -44,12 +44,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if not arguments or arguments[0] in ("-h", "--help"):
         print(USAGE)
         return 0 if arguments else 2
+    folder: Path | None = None
     try:
         recipe = load_recipe(arguments[0])
         options = tyro.cli(
             Options,
             prog=f"python -m coteach.train {arguments[0]}",
-            description=sys.modules[Recipe.__module__].__doc__,
+            description="Trains this recipe. Every field of it is an option.",
             default=Options(recipe),
             args=arguments[1:],
             config=(tyro.conf.AvoidSubcommands,),
@@ -64,15 +65,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if options.dry_run:
             dry_run(options.recipe)
         else:
-            now = datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
-            run(options.recipe, options.output or Path("runs") / options.recipe.name / now)
+            folder = options.output or _default_folder(options.recipe.name)
+            run(options.recipe, folder)
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("interrupted; give the same --output to go on", file=sys.stderr)
+        hint = f"; to go on, give the same options and --output {folder}" if folder else ""
+        print(f"interrupted{hint}", file=sys.stderr)
         return 130
     return 0
+
+
+def _default_folder(name: str) -> Path:
+    """``runs/<recipe>/<time>``: the time of the first process, so that all write to one folder."""
+    from accelerate import PartialState
+    from accelerate.utils import broadcast_object_list
+
+    PartialState()
+    (now,) = broadcast_object_list([datetime.now().strftime("%Y-%m-%d_%H-%M-%S")])
+    return Path("runs") / name / now
 
 
 if __name__ == "__main__":

@@ -155,9 +155,10 @@ def test_what_cannot_be_used(
         ([student, absent], f"{absent}: no such folder"),
         ([student, str(tmp_path / "empty")], "empty: no page here"),
         ([student, str(tmp_path / "broken")], "2.txt: not UTF-8"),
+        ([student, pages, "--output", str(tmp_path / "empty")], "empty: cannot be written: Is a"),
         ([student, pages, "--batch-size", "0"], "batch_size: expected at least 1, got 0"),
     ]:
-        assert message in error_of(capsys, *arguments, "--output", output)
+        assert message in error_of(capsys, "--output", output, *arguments)
     assert not (tmp_path / "out").exists() or not any((tmp_path / "out").iterdir())
 
 

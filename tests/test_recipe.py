@@ -47,6 +47,9 @@ def test_a_recipe_may_be_named_as_a_module_is(tmp_path: Path) -> None:
     [
         ("absent.py", "recipe 'absent.py': no such file"),
         ("some/folder", "recipe 'some/folder': no such file"),
+        (str(ROOT / "README.md"), r"README.md': expected a .py file"),
+        (".", "recipe '.': no such module"),
+        ("", "recipe '': no such module"),
         ("recipes.absent", "recipe 'recipes.absent': no such module; expected a dotted name"),
         ("absent.absent", "recipe 'absent.absent': no such module"),
         ("quickstart", "recipe 'quickstart': no such module"),
@@ -115,6 +118,28 @@ def test_check(recipe: Recipe) -> None:
             {"objective": CoTeaching(gold="silver")},
             r"objective.gold: no edge 'silver'; expected one of \['teams', 'gold'\]",
         ),
+        (
+            {"edges": {**edges, "more": Edge("gold", "student")}},
+            "edges.more: the objective combines only the edges 'teams' .* and 'gold'",
+        ),
+        (
+            {"nodes": {**nodes, "student": replace(student, encoder_config={"hidden_size": 8})}},
+            "nodes.student.encoder_config: no model_type",
+        ),
+        (
+            {"edges": {"teams": edges["teams"]}, "objective": WeightedSum()},
+            "baselines: 'gold_only' needs an edge from the gold",
+        ),
+        (
+            {"nodes": {**nodes, "teams": Submissions(weights=DevScore(by="page"))}},
+            r"nodes.teams.weights.by: expected one of \['team', 'attribute'\], got 'page'",
+        ),
+        (
+            {"optimisation": Optimisation(schedule="cosine")},
+            r"optimisation.schedule: expected one of \['linear', 'constant'\], got 'cosine'",
+        ),
+        ({"baselines": ("vote", "dice")}, r"baselines: expected one of .*, got 'dice'"),
+        ({"processes": 0}, "processes: expected at least 1, got 0"),
         ({"seed": -1}, "seed: .*got -1"),
         ({"seed": 2**32}, "seed: .*got 4294967296"),
     ]
@@ -130,13 +155,28 @@ def test_check(recipe: Recipe) -> None:
         (Optimisation, {"batch_size": -1}, "optimisation.batch_size must be above 0"),
         (Optimisation, {"accumulation": 0}, "optimisation.accumulation must be above 0"),
         (Optimisation, {"learning_rate": 0.0}, "optimisation.learning_rate must be above 0"),
+        (Optimisation, {"epochs": float("nan")}, "optimisation.epochs must be above 0, got nan"),
+        (Optimisation, {"head_learning_rate": 0.0}, "optimisation.head_learning_rate must be"),
+        (Optimisation, {"clip_norm": -1.0}, "optimisation.clip_norm must be above 0, got -1"),
+        (Optimisation, {"weight_decay": -1.0}, "optimisation.weight_decay must be at least 0"),
         (Optimisation, {"warmup": 1.0}, r"optimisation.warmup must be in \[0, 1\), got 1.0"),
-        (Selection, {"evaluate_every": 0}, "selection.evaluate_every: 0 is not above 0"),
+        (Selection, {"evaluate_every": 0}, "selection.evaluate_every must be above 0, got 0"),
+        (Selection, {"patience": 0}, "selection.patience must be at least 1, got 0"),
     ],
 )
 def test_numbers_out_of_range(part: type, options: dict[str, float], message: str) -> None:
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(InputError, match=message):
         part(**options)
+
+
+def test_a_number_out_of_range_within_a_recipe(tmp_path: Path) -> None:
+    """One line that names the recipe, as for any other input."""
+    path = tmp_path / "mine.py"
+    path.write_text("from coteach.recipe import Optimisation\nOptimisation(epochs=-1)\n")
+    with pytest.raises(
+        InputError, match=r"recipe '.*mine\.py': optimisation\.epochs must be above"
+    ):
+        load_recipe(str(path))
 
 
 # The baseline

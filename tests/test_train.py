@@ -89,6 +89,9 @@ def test_what_is_no_recipe(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
     [
         (["--optimisation.epochs", "many"], "many"),
         (["--optimisation.batch-size", "0"], "optimisation.batch_size must be above 0"),
+        (["--optimisation.epochs", "nan"], "optimisation.epochs must be above 0"),
+        (["--edges.gold.weight", "-1"], "the weight of the edge from 'gold' must be"),
+        (["--data.max-pages", "0"], "data.max_pages must be at least 1"),
         (["--optimisation.warmup", "2"], "optimisation.warmup must be in"),
         (["--optimisation.precision", "int8"], "int8"),
         (["--nonsense", "3"], "--nonsense"),
@@ -122,6 +125,9 @@ def test_what_cannot_be_used(
         (["--data.submissions", absent], f"{absent}: no submission"),
         (["--nodes.student.tokenizer", absent], f"nodes.student: tokenizer '{absent}'"),
         (["--nodes.student.window", "99"], "nodes.student.window: "),
+        (["--nodes.student.overlap", "-1"], "nodes.student.overlap: expected at least 0, got -1"),
+        (["--nodes.student.mecab-options", "x"], "nodes.student: mecab_options='x'"),
+        (["--cache", str(broken)], "broken.json: no place for tokenised pages: File exists"),
         (["--edges.gold.layer", "5"], "head 'output': layer must be in [-3, 2]"),
         (["--edges.gold.source", "silver"], "edges.gold.source: 'silver' cannot teach"),
         (["--seed", "-1"], "seed: expected a whole number in [0, 2**32), got -1"),
@@ -190,7 +196,11 @@ def test_an_interrupted_run_says_how_to_go_on(
 
     monkeypatch.setattr(coteach.training.run, "fit", interrupt)
     assert main([recipe, "--output", str(tmp_path / "run")]) == 130
-    assert "--output" in capsys.readouterr().err
+    assert f"--output {tmp_path / 'run'}\n" in capsys.readouterr().err
+    monkeypatch.chdir(tmp_path)
+    assert main([recipe]) == 130
+    (timed,) = Path("runs", "tiny").iterdir()
+    assert f"--output {timed}\n" in capsys.readouterr().err
 
 
 def test_the_module_is_a_command(recipe: str, tmp_path: Path) -> None:

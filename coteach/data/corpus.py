@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from coteach.data.pages import Annotations, Page
-from coteach.data.shinra import read_annotations, read_pages, read_submissions
+from coteach.data.shinra import read_annotation_file, read_pages, read_submissions
 from coteach.errors import InputError
+from coteach.model.spans import Span
 
 
 @dataclass(frozen=True)
@@ -35,9 +36,14 @@ class ShinraData:
     """Splits whose pages the teams teach on, beside the training pages; none named: all pages
     that are neither dev nor report."""
     max_pages: int = 2000
-    """At most so many training pages, the labelled ones first (co-teaching paper, §4.2)."""
+    """Training pages: all labelled ones, and others up to this number in all (co-teaching paper,
+    §4.2)."""
     dev_fraction: float = 0.1
     """The share of the labelled pages set aside for dev (co-teaching paper, §4.2)."""
+
+    def __post_init__(self) -> None:
+        if self.max_pages < 1:
+            raise InputError(f"data.max_pages must be at least 1, got {self.max_pages}")
 
 
 @dataclass(frozen=True)
@@ -47,6 +53,8 @@ class Split:
     name: str
     page_ids: tuple[str, ...]
     gold: Annotations
+    entity_type: str | None = None
+    """The category's ENE id, where the gold has it: the scorer renames attributes by it."""
 
 
 @dataclass(frozen=True)
@@ -138,14 +146,31 @@ def _read_splits(path: Path, pages: Mapping[str, Page]) -> dict[str, list[str]]:
 def _read_split(
     name: str, path: Path, listed: Mapping[str, Sequence[str]], pages: Mapping[str, Page]
 ) -> Split:
-    gold = read_annotations(path, name="gold", pages=pages)
-    page_ids = tuple(listed.get(name, gold.values))
-    outside = sorted(set(gold.values) - set(page_ids))
+    file = read_annotation_file(path, pages=pages)
+    if not file.values:
+        raise InputError.at(path, None, f"no annotation here; expected the gold of {name!r}")
+    if len(file.entity_types) > 1:
+        found = ", ".join(sorted(file.entity_types))
+        raise InputError.at(path, None, f"expected one ENE, that of the category, got {found}")
+    page_ids = tuple(listed.get(name, file.values))
+    outside = sorted(set(file.values) - set(page_ids))
     if outside:
         raise InputError.at(
             path, None, f"page {outside[0]!r} has gold but is not in split {name!r}"
         )
-    return Split(name, page_ids, replace(gold, processed=frozenset(page_ids)))
+    return _split(name, page_ids, file.values, next(iter(file.entity_types), None))
+
+
+def _split(
+    name: str,
+    page_ids: Sequence[str],
+    values: Mapping[str, frozenset[Span]],
+    entity_type: str | None,
+) -> Split:
+    """A split whose gold is masked outside of its pages."""
+    known = {page_id: values[page_id] for page_id in page_ids if page_id in values}
+    gold = Annotations("gold", known, frozenset(page_ids))
+    return Split(name, tuple(page_ids), gold, entity_type)
 
 
 def _set_aside(train: Split, fraction: float, seed: int) -> tuple[Split, Split]:
@@ -160,18 +185,11 @@ def _set_aside(train: Split, fraction: float, seed: int) -> tuple[Split, Split]:
             f"data.dev: {len(shuffled)} labelled page(s) cannot give both training and dev pages; "
             "expected a dev file or more gold"
         )
-    chosen = set(shuffled[:count])
-    return tuple(  # type: ignore[return-value]
-        Split(
-            name,
-            tuple(page_id for page_id in train.page_ids if (page_id in chosen) == is_dev),
-            Annotations(
-                "gold",
-                {k: v for k, v in train.gold.values.items() if (k in chosen) == is_dev},
-                frozenset(page_id for page_id in train.page_ids if (page_id in chosen) == is_dev),
-            ),
-        )
-        for name, is_dev in (("train", False), ("dev", True))
+    dev = set(shuffled[:count])
+    rest = [page_id for page_id in train.page_ids if page_id not in dev]
+    return (
+        _split("train", rest, train.gold.values, train.entity_type),
+        _split("dev", sorted(dev), train.gold.values, train.entity_type),
     )
 
 

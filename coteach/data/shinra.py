@@ -15,6 +15,7 @@ Lines and offsets count from 0, offsets in code points within the line, and the 
 from __future__ import annotations
 
 import codecs
+import errno
 import json
 import os
 from collections import defaultdict
@@ -252,6 +253,7 @@ def write_submission(
             not there has its id as its title.
 
     Raises:
+        InputError: the file cannot be written.
         ValueError: a span is empty or does not lie in its page, or a score is not finite.
     """
     titles = titles or {}
@@ -281,12 +283,20 @@ def write_submission(
 
 @contextmanager
 def replacing(path: str | Path) -> Iterator[TextIO]:
-    """A text file that takes the place of ``path`` when the block ends without an error."""
+    """A text file that takes the place of ``path`` when the block ends without an error.
+
+    Raises:
+        InputError: there can be no such file.
+    """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    with _opening(path, "written"):
+        if path.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        file = temporary.open("w", encoding="utf-8", newline="\n")
     try:
-        with temporary.open("w", encoding="utf-8", newline="\n") as file:
+        with file:
             yield file
         temporary.replace(path)
     finally:
@@ -297,11 +307,11 @@ def replacing(path: str | Path) -> Iterator[TextIO]:
 
 
 @contextmanager
-def _opening(path: Path) -> Iterator[None]:
+def _opening(path: Path, purpose: Literal["read", "written"] = "read") -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise InputError.at(path, None, f"cannot be read: {error.strerror}") from None
+        raise InputError.at(path, None, f"cannot be {purpose}: {error.strerror}") from None
 
 
 def _not_utf8(error: UnicodeDecodeError) -> str:

@@ -95,9 +95,18 @@ def build_windows(
         window: content tokens a window; ``overlap`` of them shared by two.
         cache: folder of the Arrow files.
         processes: that share the work.
+
+    Raises:
+        InputError: no page has any text, or the cache cannot be written.
     """
     if not any(pages[page_id].text.strip() for page_id in page_ids):
         raise InputError("data: no training page has any text; expected at least one")
+    try:
+        cache.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError.at(
+            cache, None, f"no place for tokenised pages: {error.strerror}"
+        ) from None
     key = _fingerprint(pages, page_ids, sources, attributes, aligner, window, overlap)
     shared = _Job(pages, tuple(sources), tuple(attributes), aligner, window, overlap)
     rows = Dataset.from_generator(

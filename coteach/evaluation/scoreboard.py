@@ -34,7 +34,12 @@ class Scoreboard:
 
     def add(self, name: str, kind: Kind, values: Mapping[str, Collection[Span]]) -> float:
         """Score a system's spans, by page; returns its micro-F1."""
-        counts = page_counts(self.split.gold.values, values, pages=self.split.page_ids)
+        counts = page_counts(
+            self.split.gold.values,
+            values,
+            pages=self.split.page_ids,
+            entity_type=self.split.entity_type,
+        )
         self._rows[name] = (kind, counts)
         return _total(counts).f1
 
@@ -79,7 +84,7 @@ class Scoreboard:
             table.add_column(heading, justify="right")
         best_team = self.best("team")
         if best_team is not None:
-            table.add_column(f"F1 − {escape(best_team)} [95 %]", justify="right")
+            table.add_column("F1 − best team", justify="right", no_wrap=True)
         previous: str | None = None
         for name, entry in self.as_json().items():
             if previous not in (None, entry["kind"]):

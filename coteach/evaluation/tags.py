@@ -8,12 +8,10 @@ import numpy as np
 
 from coteach.evaluation.shinra import Counts
 from coteach.model.alignment import Tokens
-from coteach.model.iob2 import Locator, encode, fill
+from coteach.model.iob2 import BEGIN, INSIDE, OUTSIDE, Locator, encode, fill
 from coteach.model.spans import Span
 
 __all__ = ["tag_counts", "tags_of"]
-
-_O, _B, _I = 0, 1, 2
 
 
 def tags_of(spans: Iterable[Span], tokens: Tokens, attributes: Sequence[str]) -> np.ndarray:
@@ -61,9 +59,9 @@ def _entities(tags: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     The attributes' sequences stand one after the other, an O after each, so that no entity runs
     from one attribute into the next.
     """
-    if tags.size and not np.isin(tags, (_O, _B, _I)).all():
+    if tags.size and not np.isin(tags, (OUTSIDE, BEGIN, INSIDE)).all():
         raise ValueError(f"expected tags O=0, B=1, I=2, got {sorted(set(tags.flat))}")
-    sequence = np.pad(tags, ((0, 1), (0, 0)), constant_values=_O).T.ravel()
-    starts = np.flatnonzero(sequence == _B)
-    boundaries = np.flatnonzero(sequence != _I)
+    sequence = np.pad(tags, ((0, 1), (0, 0)), constant_values=OUTSIDE).T.ravel()
+    starts = np.flatnonzero(sequence == BEGIN)
+    boundaries = np.flatnonzero(sequence != INSIDE)
     return starts, boundaries[np.searchsorted(boundaries, starts, side="right")]

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 
+from coteach.errors import InputError
 from coteach.graph.gates import Step, Through
 from coteach.losses import ClassBalancedFocal, CrossEntropy
 from coteach.model.iob2 import IGNORE
@@ -30,8 +32,10 @@ class Edge:
     """The encoder layer that the edge's heads read: 0 is the embeddings, −1 the last."""
 
     def __post_init__(self) -> None:
-        if self.weight < 0:
-            raise ValueError(f"weight of the edge from {self.source!r}: {self.weight} is below 0")
+        if not 0 <= self.weight < math.inf:
+            raise InputError(
+                f"the weight of the edge from {self.source!r} must be at least 0, got {self.weight}"
+            )
 
 
 @dataclass(frozen=True)

@@ -37,7 +37,8 @@ class Student:
     """Split text at MeCab words before the tokenizer, so that its pieces end where words end.
     Tokenizers of the class BertJapaneseTokenizer do so by themselves."""
     mecab_options: str = ""
-    """MeCab's options for words, for example "-d DICTIONARY"; by default unidic-lite."""
+    """MeCab's options for words; by default unidic-lite. On the command line with "=", as in
+    --nodes.student.mecab-options="-d DICTIONARY"."""
     window: int | None = None
     """Content tokens of a window; None: what the encoder's positions hold, at most 510."""
     overlap: int = 100

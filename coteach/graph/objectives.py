@@ -15,6 +15,7 @@ from typing import Literal, Protocol
 import torch
 from torch import Tensor
 
+from coteach.errors import InputError
 from coteach.graph.edges import BoundEdge, EdgeSums
 
 
@@ -87,12 +88,12 @@ class CoTeaching:
 
     def __post_init__(self) -> None:
         if self.gold_scale != "none" and self.combination != "batch":
-            raise ValueError(
+            raise InputError(
                 f"gold_scale={self.gold_scale!r} belongs to combination='batch', "
                 f"got combination={self.combination!r}"
             )
         if self.labelled_rate is not None and not 0 < self.labelled_rate <= 1:
-            raise ValueError(f"labelled_rate must be in (0, 1], got {self.labelled_rate}")
+            raise InputError(f"labelled_rate must be in (0, 1], got {self.labelled_rate}")
 
     def totals(self, counts: Mapping[str, Tensor]) -> Tensor:
         teams, gold = counts[self.teams], counts[self.gold]

@@ -59,7 +59,7 @@ class Agreement:
 
 def _check_power(power: float) -> None:
     if not 0 <= power < np.inf:
-        raise ValueError(f"power of the teams' weights must be at least 0, got {power}")
+        raise InputError(f"power of the teams' weights must be at least 0, got {power}")
 
 
 TeamWeights = Equal | Given | DevScore | Agreement
@@ -103,13 +103,22 @@ def dev_scores(
                 f"nodes: team {team.name!r} processed no dev page and cannot be weighed by its dev "
                 "score; expected another rule of weights, or teams without it"
             )
-        result = score(corpus.dev.gold.values, team.values, pages=pages, attributes=attributes)
+        entity_type = corpus.dev.entity_type
+        result = score(
+            corpus.dev.gold.values,
+            team.values,
+            pages=pages,
+            attributes=attributes,
+            entity_type=entity_type,
+        )
         if by == "team":
             rows.append([result.micro.f1])
         else:
             scored = {name: counts.f1 for name, counts in result.attributes.items()}
             # The scorer renames attributes; one that it leaves out gives no reason for trust.
-            rows.append([scored.get(attribute_name(name) or "", 0.0) for name in attributes])
+            rows.append(
+                [scored.get(attribute_name(name, entity_type) or "", 0.0) for name in attributes]
+            )
     return np.array(rows)
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
 import torch
 from torch import Tensor
 
+from coteach.errors import InputError
 from coteach.model.iob2 import IGNORE
 
 
@@ -55,9 +57,9 @@ class ClassBalancedFocal:
 
     def __post_init__(self) -> None:
         if not 0 <= self.beta < 1:
-            raise ValueError(f"beta must be in [0, 1), got {self.beta}")
-        if self.gamma < 0:
-            raise ValueError(f"gamma must be at least 0, got {self.gamma}")
+            raise InputError(f"beta must be in [0, 1), got {self.beta}")
+        if not 0 <= self.gamma < math.inf:
+            raise InputError(f"gamma must be at least 0, got {self.gamma}")
 
     def class_weights(self, counts: Tensor) -> Tensor:
         if self.counts == "pooled":

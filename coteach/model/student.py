@@ -74,6 +74,11 @@ class Student(PreTrainedModel):
         if not config.attributes:
             raise ValueError("a student needs at least one attribute, got none")
         encoder_config = config.encoder_config()
+        if encoder_config.is_encoder_decoder:
+            raise ValueError(
+                f"expected a BERT-like encoder, got {encoder_config.model_type!r}, an "
+                "encoder-decoder"
+            )
         self.encoder = AutoModel.from_config(encoder_config, **_without_pooler(encoder_config))
         depth, width = encoder_config.num_hidden_layers, encoder_config.hidden_size
         self._layers = [_absolute(head["layer"], depth, head["name"]) for head in config.heads]

@@ -94,9 +94,14 @@ def _peak_memory() -> str:
 
 def describe(prepared: Prepared, console: Console) -> None:
     """Print the graph, the data and how the spans fit the tokens."""
-    graph = Table(title="Who teaches whom", title_justify="left")
+    graph = Table(
+        title="Who teaches whom",
+        title_justify="left",
+        caption="weight: the edge's × the source's, mean over attributes (lowest to highest)",
+        caption_justify="left",
+    )
     for heading in ("edge", "from", "to head", "layer", "loss", "weight"):
-        graph.add_column(heading)
+        graph.add_column(heading, overflow="fold")
     for name, edge in prepared.graph.edges.items():
         spec = edge.edge
         for number, (member, head) in enumerate(zip(edge.members, edge.heads, strict=True)):
@@ -115,7 +120,13 @@ def describe(prepared: Prepared, console: Console) -> None:
                 f"Class weights of edge {name!r} (O, B, I; mean over attributes): {classes}"
             )
 
-    data = Table(title="Data", title_justify="left")
+    data = Table(
+        title="Data",
+        title_justify="left",
+        caption="grown: an end lies inside a token, which is taken whole; overlapping: left out "
+        "for another span of the same attribute; lost: without a token",
+        caption_justify="left",
+    )
     for heading in ("source", "pages", "spans", "exact", "grown", "overlapping", "lost"):
         data.add_column(heading, justify="left" if heading == "source" else "right")
     page_ids = set(prepared.windowed.rows.unique("page_id"))
@@ -130,8 +141,8 @@ def describe(prepared: Prepared, console: Console) -> None:
     if gold_fit is not None and gold_fit.total:
         missed = gold_fit.total - gold_fit.exact
         console.print(
-            f"{missed} of {gold_fit.total} gold spans ({100 * missed / gold_fit.total:.1f} %) end "
-            "inside a token or overlap: this tokenisation cannot hit them exactly."
+            f"{missed} of {gold_fit.total} gold spans ({100 * missed / gold_fit.total:.1f} %) "
+            "cannot be hit exactly with these tokens."
         )
     console.print(
         f"{len(page_ids):,} training pages with text, {len(prepared.windowed.rows):,} windows, "

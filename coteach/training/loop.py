@@ -51,7 +51,13 @@ class Progress:
 
 @dataclass(frozen=True)
 class Plan:
-    """The steps of a run."""
+    """The steps of a run.
+
+    Attributes:
+        per_epoch: optimiser steps of an epoch.
+        total: of the whole run, at least 1.
+        evaluate_every: steps between two evaluations, at least 1.
+    """
 
     per_epoch: int
     total: int

@@ -39,7 +39,7 @@ def prepare(recipe: Recipe, corpus: Corpus) -> Prepared:
     """Build the student, the graph and the windows of a recipe.
 
     Raises:
-        InputError: the encoder or the tokenizer cannot be had, or parts do not fit.
+        InputError: the encoder or the tokenizer cannot be loaded, or parts do not fit.
     """
     if recipe.optimisation.precision == "fp16" and not torch.cuda.is_available():
         raise InputError(
@@ -57,12 +57,16 @@ def prepare(recipe: Recipe, corpus: Corpus) -> Prepared:
         )
     # Pages without gold teach nothing where no team speaks.
     page_ids = corpus.page_ids if config.teachers else corpus.train.page_ids
+    try:
+        aligner = build_aligner(tokenizer, config)
+    except ValueError as error:
+        raise InputError(f"nodes.{name}: {in_one_line(error)}") from None
     windowed = build_windows(
         corpus.pages,
         page_ids,
         [source for bundle in sources.values() for source in bundle.sources],
         corpus.attributes,
-        build_aligner(tokenizer, config),
+        aligner,
         config.window,
         config.overlap,
         recipe.cache,
@@ -80,11 +84,18 @@ def _load_tokenizer(name: str, node: StudentNode) -> Any:
             "pretrained encoder has no tokenizer of its own"
         )
     try:
-        return AutoTokenizer.from_pretrained(source)
+        tokenizer = AutoTokenizer.from_pretrained(source)
     except (OSError, ValueError) as error:
         raise InputError(
             f"nodes.{name}: tokenizer {source!r} cannot be loaded: {in_one_line(error)}"
         ) from None
+    for special in ("cls_token", "sep_token", "pad_token"):
+        if getattr(tokenizer, special) is None:
+            raise InputError(
+                f"nodes.{name}: tokenizer {source!r} has no {special}; expected one to build "
+                "windows with"
+            )
+    return tokenizer
 
 
 def _build_student(
@@ -119,6 +130,8 @@ def _build_student(
         raise InputError(
             f"nodes.{name}: the student cannot be built: {in_one_line(error)}"
         ) from None
+    if config.overlap < 0:
+        raise InputError(f"nodes.{name}.overlap: expected at least 0, got {config.overlap}")
     longest = _longest_window(student.encoder)
     config.window = min(510, longest) if node.window is None else node.window
     if not config.overlap < config.window <= longest:

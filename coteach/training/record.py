@@ -34,7 +34,8 @@ def write_recipe(recipe: Recipe, folder: Path) -> None:
     """Write ``folder/recipe.json``; where there is one, it must say the same.
 
     Raises:
-        InputError: the folder holds a run of another recipe; every difference is named.
+        InputError: the folder holds a run of another recipe (every difference is named), or
+            cannot be written to.
     """
     path = folder / "recipe.json"
     described = {
@@ -54,7 +55,6 @@ def write_recipe(recipe: Recipe, folder: Path) -> None:
                 path, None, "this run was begun with another recipe: " + "; ".join(different)
             )
         return
-    folder.mkdir(parents=True, exist_ok=True)
     with replacing(path) as file:
         json.dump(described, file, ensure_ascii=False, indent=2)
 

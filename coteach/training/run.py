@@ -18,7 +18,9 @@ from coteach.evaluation.scoreboard import Scoreboard
 from coteach.evaluation.tags import tag_counts, tags_of
 from coteach.evaluation.vote import vote
 from coteach.model.alignment import Tokens
+from coteach.model.configuration import Probability
 from coteach.model.extraction import Extraction, Extractor
+from coteach.model.spans import Span
 from coteach.model.student import Student
 from coteach.recipe import Recipe, gold_only
 from coteach.training.checkpoint import replacing_folder
@@ -113,9 +115,12 @@ def _score(
         )
         with replacing(folder / "summary.json") as file:
             json.dump(summary, file, ensure_ascii=False, indent=2)
-    kind = "" if corpus.report else "; selection saw these pages: give data.report for a fair table"
-    title = f"{recipe.name}: micro-averaged on the {len(split.page_ids)} {split.name} pages{kind}"
+    title = f"{recipe.name}: micro-averaged on the {len(split.page_ids)} {split.name} pages"
+    if corpus.report is None:
+        title += "; selection saw these pages: give data.report for a fair table"
     console.print(board.table(title))
+    if corpus.teams:
+        console.print("F1 − best team: with its 95 % interval, paired bootstrap over the pages")
     shown = ", ".join(f"{name} {100 * f['f1']:.2f}" for name, f in tag_figures.items())
     console.print(f"F1 of the tags (strict IOB2, on the student's tokens): {shown}")
     console.print(f"Student: {folder / 'student'}", soft_wrap=True)
@@ -192,7 +197,9 @@ def extract(
     return [result for _, result in sorted(numbered, key=lambda it: it[0])]
 
 
-def _values(split: Split, results: Sequence[Extraction], name: Any) -> dict[str, list[Any]]:
+def _values(
+    split: Split, results: Sequence[Extraction], name: Probability
+) -> dict[str, list[Span]]:
     return {
         page_id: [span for span, _ in result[name]]
         for page_id, result in zip(split.page_ids, results, strict=True)

@@ -115,7 +115,7 @@ def test_a_system_that_is_added_again_is_replaced() -> None:
 def test_the_table_shows_percent_and_the_interval() -> None:
     title, _, header, _, *rows = printed(filled())
     assert title == ["Title"]
-    assert header == ["system", "kind", "P", "R", "F1", "F1 − strong [95 %]"]
+    assert header == ["system", "kind", "P", "R", "F1", "F1 − best team"]
     cells = {row[0]: row[1:] for row in rows if len(row) == 6}
     assert cells["weak"][:4] == ["team", "50.00", "15.00", "23.08"]
     assert cells["strong"] == ["team", "100.00", "50.00", "66.67", ""]
@@ -130,5 +130,5 @@ def test_a_name_in_brackets_is_no_markup() -> None:
     scoreboard.add("[red]team", "team", STRONG)
     scoreboard.add("[b]", "student", STUDENT)
     header, *rows = printed(scoreboard)[2:]
-    assert header[-1] == "F1 − [red]team [95 %]"
+    assert header[-1] == "F1 − best team"
     assert {row[0] for row in rows} >= {"[red]team", "[b]"}

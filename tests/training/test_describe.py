@@ -47,7 +47,7 @@ def test_describe(tiny_recipe: Recipe, tiny_corpus: Corpus) -> None:
     ):
         assert row in rows(text)
     assert "Class weights of edge 'gold' (O, B, I; mean over attributes): 0.0" in text
-    assert "0 of 18 gold spans (0.0 %) end inside a token or overlap" in text
+    assert "0 of 18 gold spans (0.0 %) cannot be hit exactly" in text
     assert "7 training pages with text, 15 windows, 3 attributes" in text
 
 

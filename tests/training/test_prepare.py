@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import tiny_task
 import torch
 from transformers import BertConfig, BertModel
 
@@ -122,6 +123,12 @@ def test_errors(tiny_recipe: Recipe, tiny_corpus: Corpus, tmp_path: Path) -> Non
             "nodes.student: the student cannot be built: .*nonsense",
         ),
         (
+            changed(tiny_recipe, encoder_config={"model_type": "t5"}),
+            "nodes.student: the student cannot be built: expected a BERT-like encoder, got 't5'",
+        ),
+        (changed(tiny_recipe, overlap=-1), r"nodes\.student\.overlap: .*got -1"),
+        (changed(tiny_recipe, mecab_options="-x"), r"nodes\.student: mecab_options='-x'"),
+        (
             changed(tiny_recipe, encoder_config=bert | {"num_attention_heads": 3}),
             "nodes.student: the student cannot be built: .*hidden size",
         ),
@@ -140,6 +147,17 @@ def test_errors(tiny_recipe: Recipe, tiny_corpus: Corpus, tmp_path: Path) -> Non
         with pytest.raises(InputError, match=message) as error:
             prepare(recipe, tiny_corpus)
         assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("missing", ["cls_token", "sep_token", "pad_token"])
+def test_a_tokenizer_without_a_special_token(
+    tiny_recipe: Recipe, tiny_corpus: Corpus, tmp_path: Path, missing: str
+) -> None:
+    tokenizer = tiny_task.build_tokenizer(["城"])
+    setattr(tokenizer, missing, None)
+    tokenizer.save_pretrained(tmp_path)
+    with pytest.raises(InputError, match=f"nodes.student: tokenizer '.*' has no {missing}"):
+        prepare(changed(tiny_recipe, tokenizer=str(tmp_path)), tiny_corpus)
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
