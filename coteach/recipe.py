@@ -104,7 +104,7 @@ class Recipe:
     """Which checkpoint becomes the student."""
     baselines: tuple[Literal["vote", "gold_only"], ...] = ("vote",)
     """What to compare with: the teams' votes, and a student that learns from the gold alone
-    (trained in the same run, before the student)."""
+    (trained in the same run, before the student, with as many steps)."""
     seed: int = 1234
     """Of everything random (original code: 1234)."""
     processes: int = 2
@@ -196,8 +196,13 @@ def _check_choices(part: Any, place: str) -> None:
         _check_choices(value, here)
 
 
-def gold_only(recipe: Recipe) -> Recipe:
-    """The paper's baseline "BERT": the same student, taught by the gold alone."""
+def gold_only(recipe: Recipe, longer: float = 1.0) -> Recipe:
+    """The paper's baseline "BERT": the same student, taught by the gold alone.
+
+    Args:
+        recipe: whose student it is.
+        longer: how many times the recipe's epochs it learns; evaluations are as many.
+    """
     nodes: dict[str, Node] = {
         k: node for k, node in recipe.nodes.items() if not isinstance(node, Submissions)
     }
@@ -208,7 +213,12 @@ def gold_only(recipe: Recipe) -> Recipe:
         nodes=nodes,
         edges=edges,
         objective=WeightedSum(),
-        selection=replace(recipe.selection, probability="p"),
+        optimisation=replace(recipe.optimisation, epochs=recipe.optimisation.epochs * longer),
+        selection=replace(
+            recipe.selection,
+            probability="p",
+            evaluate_every=recipe.selection.evaluate_every * longer,
+        ),
         baselines=(),
     )
 

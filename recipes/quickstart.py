@@ -53,8 +53,8 @@ recipe = Recipe(
     },
     objective=CoTeaching(),
     optimisation=Optimisation(
-        epochs=30, batch_size=16, learning_rate=2e-3, warmup=0.1, clip_norm=1.0
+        epochs=22, batch_size=16, learning_rate=2e-3, warmup=0.1, clip_norm=1.0
     ),
-    selection=Selection(probability="p", evaluate_every=5),
+    selection=Selection(probability="p", evaluate_every=4),
     baselines=("vote", "gold_only"),
 )

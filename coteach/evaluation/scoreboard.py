@@ -76,10 +76,9 @@ class Scoreboard:
         return entry
 
     def table(self, title: str) -> Table:
-        """The same for people, in percent."""
+        """The same for people, in percent; teams, baselines and students stand apart."""
         table = Table(title=title, title_justify="left")
-        table.add_column("system")
-        table.add_column("kind")
+        table.add_column("system", no_wrap=True)
         for heading in ("P", "R", "F1"):
             table.add_column(heading, justify="right")
         best_team = self.best("team")
@@ -90,7 +89,7 @@ class Scoreboard:
             if previous not in (None, entry["kind"]):
                 table.add_section()
             previous = entry["kind"]
-            row = [escape(name), entry["kind"]]
+            row = [escape(name)]
             row += [f"{100 * entry[key]:.2f}" for key in ("precision", "recall", "f1")]
             gap = entry.get("f1_minus_best_team")
             if gap is not None:

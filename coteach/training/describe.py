@@ -15,10 +15,10 @@ from coteach.data.batches import plan_epoch
 from coteach.data.corpus import load_corpus
 from coteach.data.windowed import Collator
 from coteach.graph.gates import Step
-from coteach.recipe import Recipe, gold_only
+from coteach.recipe import Recipe
 from coteach.training.loop import Plan, train_step
 from coteach.training.optimizers import build_optimizer
-from coteach.training.prepare import Prepared, prepare
+from coteach.training.prepare import Prepared, prepare, prepare_gold_only
 
 TRIAL_STEPS = 5
 
@@ -32,12 +32,14 @@ def dry_run(recipe: Recipe, console: Console | None = None) -> None:
     console = console or Console(highlight=False)
     recipe.check()
     corpus = load_corpus(recipe.data, recipe.seed)
-    parts = [recipe, *([gold_only(recipe)] if "gold_only" in recipe.baselines else [])]
+    prepared = prepare(recipe, corpus)
+    parts = [prepared]
+    if "gold_only" in recipe.baselines:
+        parts.append(prepare_gold_only(prepared))
     for part in parts:
-        prepared = prepare(part, corpus)
-        console.print(f"[bold]{part.name}[/bold]")
-        describe(prepared, console)
-        console.print(estimate(prepared))
+        console.print(f"[bold]{part.recipe.name}[/bold]")
+        describe(part, console)
+        console.print(estimate(part))
 
 
 def estimate(prepared: Prepared) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
@@ -122,8 +123,9 @@ def fit(
     bar = tqdm(
         total=plan.total,
         initial=progress.step,
-        desc=folder.name,
+        desc="train",
         unit="step",
+        mininterval=0.5 if sys.stderr.isatty() else 60,  # a log file needs fewer lines
         disable=not accelerator.is_local_main_process,
     )
     running, since = Running(), time.perf_counter()
@@ -155,7 +157,7 @@ def fit(
                 seconds=seconds,
                 **losses,
             )
-            bar.set_postfix(loss=f"{losses['loss']:.4f}")
+            bar.set_postfix(loss=f"{losses['loss']:.4f}", refresh=False)
             running = Running()
         if progress.step % plan.evaluate_every == 0 or progress.step == plan.total:
             figures = dict(evaluate())

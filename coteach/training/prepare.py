@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -19,7 +19,7 @@ from coteach.graph.nodes import Student as StudentNode
 from coteach.model.configuration import OUTPUT_HEAD, StudentConfig
 from coteach.model.extraction import PADDED_TO, build_aligner
 from coteach.model.student import Student
-from coteach.recipe import Recipe
+from coteach.recipe import Recipe, gold_only
 
 
 @dataclass
@@ -74,6 +74,14 @@ def prepare(recipe: Recipe, corpus: Corpus) -> Prepared:
     )
     graph = StudentGraph(student, recipe.edges, recipe.objective, sources, windowed)
     return Prepared(recipe, corpus, sources, tokenizer, student, windowed, graph)
+
+
+def prepare_gold_only(prepared: Prepared) -> Prepared:
+    """The baseline ``gold_only`` of a prepared recipe: fewer pages, but as many steps."""
+    recipe = prepared.recipe
+    baseline = prepare(gold_only(recipe), prepared.corpus)
+    longer = len(prepared.windowed.rows) / len(baseline.windowed.rows)
+    return replace(baseline, recipe=gold_only(recipe, longer))
 
 
 def _load_tokenizer(name: str, node: StudentNode) -> Any:

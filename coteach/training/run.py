@@ -22,11 +22,11 @@ from coteach.model.configuration import Probability
 from coteach.model.extraction import Extraction, Extractor
 from coteach.model.spans import Span
 from coteach.model.student import Student
-from coteach.recipe import Recipe, gold_only
+from coteach.recipe import Recipe
 from coteach.training.checkpoint import replacing_folder
 from coteach.training.describe import describe
 from coteach.training.loop import fit
-from coteach.training.prepare import Prepared, prepare
+from coteach.training.prepare import Prepared, prepare, prepare_gold_only
 from coteach.training.record import write_recipe
 
 
@@ -57,7 +57,7 @@ def run(recipe: Recipe, folder: Path, console: Console | None = None) -> dict[st
 
     if "gold_only" in recipe.baselines:
         console.print("[bold]gold_only[/bold]: the same student, taught by the gold alone")
-        _train(prepare(gold_only(recipe), corpus), folder / "gold_only", console)
+        _train(prepare_gold_only(prepared), folder / "gold_only", console)
     console.print(f"[bold]{recipe.name}[/bold]")
     _train(prepared, folder, console)
 

@@ -103,7 +103,7 @@ def test_without_a_team_there_is_nothing_to_compare_with() -> None:
     scoreboard = board()
     scoreboard.add("student:p", "student", STUDENT)
     assert "f1_minus_best_team" not in scoreboard.as_json()["student:p"]
-    assert len(printed(scoreboard)[2]) == 5
+    assert len(printed(scoreboard)[2]) == 4
 
 
 def test_a_system_that_is_added_again_is_replaced() -> None:
@@ -115,14 +115,14 @@ def test_a_system_that_is_added_again_is_replaced() -> None:
 def test_the_table_shows_percent_and_the_interval() -> None:
     title, _, header, _, *rows = printed(filled())
     assert title == ["Title"]
-    assert header == ["system", "kind", "P", "R", "F1", "F1 − best team"]
-    cells = {row[0]: row[1:] for row in rows if len(row) == 6}
-    assert cells["weak"][:4] == ["team", "50.00", "15.00", "23.08"]
-    assert cells["strong"] == ["team", "100.00", "50.00", "66.67", ""]
-    assert cells["vote"][4] == "+0.00 [+0.00, +0.00]"
+    assert header == ["system", "P", "R", "F1", "F1 − best team"]
+    cells = {row[0]: row[1:] for row in rows if len(row) == 5}
+    assert cells["weak"][:3] == ["50.00", "15.00", "23.08"]
+    assert cells["strong"] == ["100.00", "50.00", "66.67", ""]
+    assert cells["vote"][3] == "+0.00 [+0.00, +0.00]"
     gap = filled().as_json()["weak"]["f1_minus_best_team"]
     low, high = (f"{100 * gap[key]:+.2f}" for key in ("low", "high"))
-    assert cells["weak"][4] == f"-43.59 [{low}, {high}]"
+    assert cells["weak"][3] == f"-43.59 [{low}, {high}]"
 
 
 def test_a_name_in_brackets_is_no_markup() -> None:
