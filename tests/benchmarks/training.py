@@ -161,6 +161,8 @@ def throughput(options: argparse.Namespace, tokenizer: Any) -> None:
         collate = Collator(windowed, tokenizer)
 
         def ours() -> None:
+            # A Trainer resets the state that accelerators share.
+            accelerator = Accelerator(mixed_precision="bf16" if options.bf16 else "no")
             model.train()
             for step in plan_epoch(lengths, BATCH_SIZE, 1, seed=0, epoch=0):
                 batch = collate([windowed.rows[row] for row in step[0]])
@@ -182,6 +184,7 @@ def throughput(options: argparse.Namespace, tokenizer: Any) -> None:
             num_train_epochs=1,
             per_device_train_batch_size=BATCH_SIZE,
             bf16=options.bf16,
+            use_cpu=not torch.cuda.is_available(),
             save_strategy="no",
             disable_tqdm=True,
             logging_strategy="no",
