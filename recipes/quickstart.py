@@ -6,7 +6,7 @@ near what from few pages. A student of your own starts from a pretrained encoder
 
     python -m coteach.train recipes.quickstart
 
-Cost: under 4 minutes on 2 CPU cores, 2 GB of memory.
+Cost: about 3 minutes on 2 CPU cores.
 """
 
 from pathlib import Path
