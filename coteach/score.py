@@ -234,7 +234,7 @@ def _short_names(paths: Sequence[str]) -> dict[str, str]:
     backwards = zip_longest(*(reversed(part) for part in parts))
     end = next(i for i, same in enumerate(backwards) if len(set(same)) > 1)
     return {
-        path: "/".join(part[start : len(part) - end]) or path
+        path: str(Path(*part[start : len(part) - end] or part))
         for path, part in zip(paths, parts, strict=True)
     }
 
