@@ -4,7 +4,7 @@ Needs what ``recipes.jawiki_ner`` needs, but for the submissions (they are only 
 
     JAWIKI_NER=path/to/jawiki-ner python -m coteach.train recipes.gold_only
 
-Cost: about 4 minutes on 2 CPU cores with AVX512-BF16. A fifth of the pages, 2.5 times the epochs:
+Cost: under 10 minutes on 2 CPU cores with AVX512-BF16. A fifth of the pages, 2.5 times the epochs:
 half the steps of ``recipes.jawiki_ner``.
 """
 

@@ -8,7 +8,8 @@ encoder: by default multilingual-e5-small from the Hub, or any other by name or 
     ... --nodes.student.encoder FOLDER     another encoder
     ... --nodes.teams.weights.power 0      equal weights, as in the paper
 
-Cost: 10 to 20 minutes on 2 CPU cores with AVX512-BF16, 6 GB of memory.
+Cost: 10 to 20 minutes on 2 CPU cores with AVX512-BF16 and 6 GB of memory where every page is one
+sentence; long pages cost more.
 
 As in the paper (§4.2): class-balanced focal loss with γ = 2 and class statistics from the gold
 alone, at most 2,000 pages with all labelled ones among them, batches of 16. Not as in the paper:
@@ -19,7 +20,7 @@ alone, at most 2,000 pages with all labelled ones among them, batches of 16. Not
   and 10,000 or more B. At the counts of this task, 110,000 and 1,000, 0.999 weighs a B 1.5 times
   an O and 0.9999 10 times: more values are found, and fewer of them are right (docs/results.md).
 - Learning rates for a small encoder and few steps: the new heads learn 50 times as fast as the
-  encoder. At one rate for both (1e-4 to 5e-4) 200 steps found next to nothing.
+  encoder. At 4 to 5 times as fast, 200 steps found much less (docs/results.md).
 - Windows of 254 tokens: most pages are one sentence.
 """
 
