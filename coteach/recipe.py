@@ -16,7 +16,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
-from coteach.data.corpus import ShinraData
+from coteach.data.sources import TaskData
 from coteach.errors import InputError
 from coteach.graph.edges import Edge
 from coteach.graph.nodes import Gold, Node, Student, Submissions
@@ -90,7 +90,7 @@ class Recipe:
 
     name: str
     """Names the run's folder."""
-    data: ShinraData
+    data: TaskData
     """Where the pages, the gold and the submissions are."""
     nodes: dict[str, Node]
     """Who there is: name → node."""

@@ -27,7 +27,7 @@ alone, at most 2,000 pages with all labelled ones among them, batches of 16. Not
 import os
 from pathlib import Path
 
-from coteach.data.corpus import ShinraData
+from coteach.data.shinra_task import ShinraData
 from coteach.graph import CoTeaching, DevScore, Edge, Gold, Student, Submissions
 from coteach.losses import ClassBalancedFocal
 from coteach.recipe import Optimisation, Recipe, Selection

@@ -11,7 +11,7 @@ Cost: about 3 minutes on 2 CPU cores.
 
 from pathlib import Path
 
-from coteach.data.corpus import ShinraData
+from coteach.data.shinra_task import ShinraData
 from coteach.graph import CoTeaching, DevScore, Edge, Gold, Student, Submissions
 from coteach.losses import ClassBalancedFocal
 from coteach.recipe import Optimisation, Recipe, Selection

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from coteach.data.corpus import ShinraData
+from coteach.data.shinra_task import ShinraData
 from coteach.graph import CoTeaching, DevScore, Edge, Gold, Student, Submissions
 from coteach.recipe import Optimisation, Recipe, Selection
 

@@ -10,7 +10,7 @@ import numpy as np
 from rich.markup import escape
 from rich.table import Table
 
-from coteach.data.corpus import Split
+from coteach.data.sources import Split
 from coteach.evaluation.shinra import Counts, page_counts
 from coteach.evaluation.significance import f1_difference
 from coteach.model.spans import Span

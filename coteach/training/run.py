@@ -12,8 +12,9 @@ from accelerate.utils import gather_object
 from rich.console import Console
 from transformers import AutoTokenizer
 
-from coteach.data.corpus import Corpus, Split, load_corpus
+from coteach.data.corpus import Corpus, load_corpus
 from coteach.data.shinra import replacing, write_submission
+from coteach.data.sources import Split
 from coteach.evaluation.scoreboard import Scoreboard
 from coteach.evaluation.tags import tag_counts, tags_of
 from coteach.evaluation.vote import vote

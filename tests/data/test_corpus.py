@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from coteach.data.corpus import Corpus, ShinraData, load_corpus
+from coteach.data.corpus import Corpus, load_corpus
+from coteach.data.shinra_task import ShinraData
 from coteach.errors import InputError
 
 PAGES = [f"{number:02}" for number in range(30)]

@@ -5,8 +5,8 @@ from io import StringIO
 import pytest
 from rich.console import Console
 
-from coteach.data.corpus import Split
 from coteach.data.pages import Annotations
+from coteach.data.sources import Split
 from coteach.evaluation.scoreboard import Scoreboard
 from coteach.evaluation.shinra import page_counts
 from coteach.evaluation.significance import f1_difference

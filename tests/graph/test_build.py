@@ -10,8 +10,9 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedTokenizerFast
 
-from coteach.data.corpus import Corpus, Split
+from coteach.data.corpus import Corpus
 from coteach.data.pages import Annotations
+from coteach.data.sources import Split
 from coteach.data.windowed import Collator, Windowed
 from coteach.errors import InputError
 from coteach.graph import (

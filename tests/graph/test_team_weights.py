@@ -5,8 +5,9 @@ from collections.abc import Collection, Mapping, Sequence
 import numpy as np
 import pytest
 
-from coteach.data.corpus import Corpus, Split
+from coteach.data.corpus import Corpus
 from coteach.data.pages import Annotations
+from coteach.data.sources import Split
 from coteach.errors import InputError
 from coteach.graph.weights import (
     Agreement,
