@@ -55,7 +55,7 @@ def bundles(
         elif isinstance(node, Submissions):
             teams = _teams(edge.source, node, corpus)
             result[edge.source] = Bundle(
-                teams,
+                teams if node.masks else tuple(replace(team, processed=None) for team in teams),
                 tuple(team.name for team in teams),
                 team_weights(node.weights, teams, corpus.attributes, corpus),
             )

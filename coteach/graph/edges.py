@@ -11,7 +11,7 @@ from torch import Tensor
 from coteach.errors import InputError
 from coteach.graph.gates import Step, Through
 from coteach.losses import ClassBalancedFocal, CrossEntropy
-from coteach.model.iob2 import IGNORE
+from coteach.model.iob2 import CLASSES, IGNORE
 
 
 @dataclass(frozen=True)
@@ -30,8 +30,16 @@ class Edge:
     """Weight among the edges of the same student, at least 0."""
     layer: int = -1
     """The encoder layer that the edge's heads read: 0 is the embeddings, −1 the last."""
+    smoothing: float = 0.0
+    """Share of a member's target that is taken from what all members say of the position, by
+    their weights: 0 is the member's own tag alone, as in the paper, 1 the agreement alone."""
 
     def __post_init__(self) -> None:
+        if not 0 <= self.smoothing <= 1:
+            raise InputError(
+                f"the smoothing of the edge from {self.source!r} must be in [0, 1], got "
+                f"{self.smoothing}"
+            )
         if not 0 <= self.weight < math.inf:
             raise InputError(
                 f"the weight of the edge from {self.source!r} must be at least 0, got {self.weight}"
@@ -107,11 +115,34 @@ class BoundEdge:
             labels: (batch, tokens, sources, attributes), every source.
             step: the moment, for the gate.
         """
-        losses = self.edge.loss(
-            _select(logits, self.heads), _select(labels, self._sources), self.class_weights
-        )
+        logits, labels_of_members = _select(logits, self.heads), _select(labels, self._sources)
+        losses = self.edge.loss(logits, labels_of_members, self.class_weights)
+        if self.edge.smoothing:
+            agreed = self._agreed_loss(logits, labels_of_members)
+            losses = (1 - self.edge.smoothing) * losses + self.edge.smoothing * agreed
         losses = losses * self.edge.gate(losses.detach(), step)
         return EdgeSums(losses.sum(dim=1) * self.weights, self.counts(labels))
+
+    def _agreed_loss(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """Each head's loss against the weighted share of the members behind every tag.
+
+        The losses are linear in the target, so that it is Σ_c share_c · loss(c).
+
+        Args:
+            logits: (batch, tokens, members, attributes, 3).
+            labels: (batch, tokens, members, attributes); members that do not know a position
+                have no say in it, and no loss.
+        """
+        known = labels != IGNORE
+        says = known * self.weights
+        # Where all who know a position weigh nothing, nothing is agreed on.
+        total = says.sum(dim=2, keepdim=True).clamp(min=1e-12)
+        agreed = torch.zeros_like(logits[..., 0])
+        for tag in range(CLASSES):
+            share = (says * (labels == tag)).sum(dim=2, keepdim=True) / total
+            target = torch.where(known, tag, IGNORE)
+            agreed = agreed + share * self.edge.loss(logits, target, self.class_weights)
+        return agreed
 
 
 def _select(values: Tensor, places: list[int]) -> Tensor:

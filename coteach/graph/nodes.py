@@ -21,6 +21,9 @@ class Submissions:
     """How far each team is trusted. Equal in the paper."""
     teams: tuple[str, ...] = ()
     """The teams to use; none named: all of them."""
+    masks: bool = True
+    """Whether a team says nothing on pages that it did not process. False: that it found nothing
+    there, as in the original code, which cannot tell the two apart."""
 
 
 @dataclass(frozen=True)

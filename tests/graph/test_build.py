@@ -225,3 +225,15 @@ def test_without_a_labelled_window_there_is_nothing_to_scale(make_windowed: Make
 def test_a_rate_is_a_share(rate: float) -> None:
     with pytest.raises(ValueError, match=rf"\(0, 1\], got {rate}"):
         scaled(rate)
+
+
+# Masks
+
+
+def test_without_masks_a_team_found_nothing_where_it_did_not_look() -> None:
+    nodes = NODES | {"teams": Submissions(masks=False)}
+    _, second = bundles(nodes, EDGES, CORPUS)["teams"].sources
+    assert second.on("2") == frozenset()
+    assert second.on("3") == SECOND.on("3")
+    _, masked = bundles(NODES, EDGES, CORPUS)["teams"].sources
+    assert masked.on("2") is None

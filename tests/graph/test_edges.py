@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import product
 
 import pytest
 import torch
 from torch import Tensor
 
+from coteach.errors import InputError
 from coteach.graph.edges import BoundEdge, Edge, EdgeSums
 from coteach.graph.gates import Step, Through
 from coteach.losses import ClassBalancedFocal, CrossEntropy, class_balanced_weights, focal_loss
@@ -131,3 +133,63 @@ def test_class_weights_come_from_the_counts() -> None:
 def test_a_negative_weight_is_refused() -> None:
     with pytest.raises(ValueError, match=r"'teams'.*-0\.5"):
         Edge("teams", "student", weight=-0.5)
+
+
+def smoothed_by_definition(
+    logits: Tensor, labels: Tensor, weights: Tensor, smoothing: float
+) -> Tensor:
+    """(batch, members, attributes): cross-entropy against the mixed targets, with loops."""
+    batch, tokens, members, attributes = labels.shape
+    probabilities = logits.softmax(dim=-1)
+    result = torch.zeros(batch, members, attributes, dtype=logits.dtype)
+    for b, t, m, a in product(range(batch), range(tokens), range(members), range(attributes)):
+        if labels[b, t, m, a] == -100:
+            continue
+        target = torch.zeros(3, dtype=logits.dtype)
+        target[labels[b, t, m, a]] = 1 - smoothing
+        says = {k: weights[k, a] for k in range(members) if labels[b, t, k, a] != -100}
+        for k, weight in says.items():
+            target[labels[b, t, k, a]] += smoothing * weight / sum(says.values())
+        loss = -(target * probabilities[b, t, m, a].log()).sum()
+        result[b, m, a] += loss * weights[m, a]
+    return result
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.3, 1.0])
+def test_smoothing_mixes_a_members_tag_with_what_all_say(smoothing: float) -> None:
+    generator = torch.Generator().manual_seed(3)
+    logits = torch.randn(2, 4, 3, 2, 3, generator=generator, dtype=torch.float64)
+    logits.requires_grad_()
+    labels = torch.randint(0, 3, (2, 4, 3, 2), generator=generator).to(torch.int8)
+    labels[0, :, 1] = -100
+    labels[1, 3] = -100
+    weights = torch.tensor([[1.8, 0.5], [0.9, 1.0], [0.3, 1.5]], dtype=torch.float64)
+    edge = Edge("teams", "student", CrossEntropy(), smoothing=smoothing)
+    teams = BoundEdge(edge, ["a", "b", "c"], [0, 1, 2], [0, 1, 2], weights, torch.ones(2, 3))
+
+    result = teams(logits, labels, Step(0.0))
+
+    expected = smoothed_by_definition(logits, labels.long(), weights, smoothing)
+    torch.testing.assert_close(result.losses, expected)
+    assert torch.autograd.gradcheck(
+        lambda values: teams(values, labels, Step(0.0)).losses, logits.clone()
+    )
+
+
+def test_smoothing_leaves_a_lone_member_as_it_is() -> None:
+    logits = torch.randn(1, 4, 1, 2, 3, dtype=torch.float64)
+    labels = torch.randint(0, 3, (1, 4, 1, 2)).to(torch.int8)
+    one = torch.ones(1, 2, dtype=torch.float64)
+    results = [
+        BoundEdge(Edge("gold", "student", smoothing=s), ["gold"], [0], [0], one, torch.ones(2, 3))(
+            logits, labels, Step(0.0)
+        ).losses
+        for s in (0.0, 0.5)
+    ]
+    torch.testing.assert_close(*results)
+
+
+@pytest.mark.parametrize("smoothing", [-0.1, 1.1, float("nan")])
+def test_a_smoothing_out_of_range_is_refused(smoothing: float) -> None:
+    with pytest.raises(InputError, match="smoothing"):
+        Edge("teams", "student", smoothing=smoothing)
