@@ -62,6 +62,9 @@ class Aligner:
             ``-d "/path/of a/dictionary"``; by default the dictionary is unidic-lite.
         separator: Put the tokenizer's ``sep_token`` between lines that have tokens, as a token
             without text at the end of the token before it.
+        trim_head: Lines at the top of a page that are left unread, such as a website's navigation;
+            the other lines keep their numbers.
+        trim_tail: The same at the end; what follows the last "\\n" is a line, even where empty.
 
     Raises:
         ValueError: The tokenizer cannot tell offsets, has no ``sep_token`` although a separator is
@@ -75,6 +78,8 @@ class Aligner:
         words: Literal["mecab"] | None = None,
         mecab_options: str = "",
         separator: bool = True,
+        trim_head: int = 0,
+        trim_tail: int = 0,
     ) -> None:
         if words not in ("mecab", None):
             raise ValueError(f'words={words!r}: expected "mecab" or None')
@@ -83,7 +88,14 @@ class Aligner:
             "words": words,
             "mecab_options": mecab_options,
             "separator": separator,
+            "trim_head": trim_head,
+            "trim_tail": trim_tail,
         }
+        if trim_head < 0 or trim_tail < 0:
+            raise ValueError(
+                f"expected at least 0 lines, got trim_head={trim_head}, trim_tail={trim_tail}"
+            )
+        self._trim = (trim_head, trim_tail)
         self._encode = _encoder(tokenizer, words, mecab_options)
         if separator and tokenizer.sep_token_id is None:
             raise ValueError(
@@ -95,6 +107,10 @@ class Aligner:
     def __call__(self, text: str) -> Tokens:
         """The tokens of ``text``; none for an empty text."""
         lines = _LONE_SURROGATE.sub("\ufffd", text).split("\n")
+        head, tail = self._trim
+        unread = (range(min(head, len(lines))), range(max(len(lines) - tail, 0), len(lines)))
+        for number in (number for numbers in unread for number in numbers):
+            lines[number] = ""
         tokens = Tokens()
         for number, pieces in enumerate(self._encode(lines)):
             if not pieces.ids:

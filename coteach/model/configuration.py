@@ -7,6 +7,8 @@ from typing import Any, Literal
 from transformers import AutoConfig, PreTrainedConfig
 
 OUTPUT_HEAD = "output"
+TASK = "attribute-extraction"
+"""The name under which transformers knows the pipeline of students."""
 
 Probability = Literal["p", "p_out", "p_mean"]
 
@@ -27,6 +29,9 @@ class StudentConfig(PreTrainedConfig):
             the original code).
         words: "mecab" to split text at MeCab words before the tokenizer, None to leave it be.
         mecab_options: MeCab's command line for ``words``, for example "-d DICTIONARY".
+        trim_head: lines at the top of a page that are not read, and ``trim_tail`` at its end.
+        thresholds: the minimal confidence, per attribute, of the values that p finds; None, and
+            an attribute that is left out, for no minimum.
     """
 
     model_type = "coteach_student"
@@ -42,6 +47,9 @@ class StudentConfig(PreTrainedConfig):
         overlap: int = 100,
         words: str | None = None,
         mecab_options: str = "",
+        trim_head: int = 0,
+        trim_tail: int = 0,
+        thresholds: dict[str, float] | None = None,
         **kwargs: Any,
     ) -> None:
         if isinstance(encoder, PreTrainedConfig):
@@ -55,6 +63,9 @@ class StudentConfig(PreTrainedConfig):
         self.overlap = overlap
         self.words = words
         self.mecab_options = mecab_options
+        self.trim_head = trim_head
+        self.trim_tail = trim_tail
+        self.thresholds = thresholds
         super().__init__(**kwargs)
 
     @property
@@ -72,6 +83,26 @@ class StudentConfig(PreTrainedConfig):
         """The final probabilities this student has: p alone unless it has both kinds of heads."""
         both = 0 < len(self.teachers) < len(self.heads)
         return ["p", "p_out", "p_mean"] if both else ["p"]
+
+    @property
+    def teacher_views(self) -> list[str]:
+        """Names of the views of single teacher heads, in the order of the teacher axis."""
+        return [f"teacher:{name}" for name in self.teachers]
+
+    @property
+    def custom_pipelines(self) -> dict[str, Any]:
+        """The pipeline that comes with a student's files, where transformers looks for it.
+
+        None where the package has registered its own: that one needs no ``trust_remote_code``.
+        """
+        from transformers.pipelines import PIPELINE_REGISTRY
+
+        from .pipeline import AttributeExtractionPipeline
+
+        if TASK in PIPELINE_REGISTRY.get_supported_tasks():
+            return {}
+        implementation = f"pipeline.{AttributeExtractionPipeline.__name__}"
+        return {TASK: {"impl": implementation, "pt": ["AutoModel"]}}
 
     def encoder_config(self) -> PreTrainedConfig:
         """The encoder's configuration as an object of its own class."""

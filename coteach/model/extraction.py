@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any
 
@@ -11,20 +11,32 @@ import torch
 from torch import Tensor
 
 from .alignment import Aligner, Tokens
-from .configuration import Probability
 from .iob2 import decode
 from .spans import Span
-from .student import Student
+from .student import Student, TagProbabilities
 from .windows import merge, windows
 
 PADDED_TO = 8  # a batch's length is rounded up to a multiple of this, which is faster
 
-Extraction = dict[Probability, list[tuple[Span, float]]]
+Extraction = dict[str, list[tuple[Span, float]]]
+"""View → (span, confidence), sorted by span."""
+
+Threshold = float | Mapping[str, float]
+"""The minimal confidence of a value, for all attributes or by attribute, 0 where left out."""
+
+_Tagged = dict[str, tuple[np.ndarray, np.ndarray]]
+"""View → best tags and their probabilities, both (tokens, attributes)."""
 
 
 def build_aligner(tokenizer: Any, config: Any) -> Aligner:
     """The alignment that a student was trained with, from its tokenizer and configuration."""
-    return Aligner(tokenizer, words=config.words, mecab_options=config.mecab_options)
+    return Aligner(
+        tokenizer,
+        words=config.words,
+        mecab_options=config.mecab_options,
+        trim_head=config.trim_head,
+        trim_tail=config.trim_tail,
+    )
 
 
 def assemble(
@@ -55,6 +67,9 @@ def assemble(
 class Extractor:
     """Runs a student over pages of any length.
 
+    What it is asked for are views of a page: a final probability ("p", "p_out", "p_mean") or what
+    one teacher head believes ("teacher:NAME").
+
     Args:
         student: in evaluation mode while it is used; its device and autocast are the caller's.
         tokenizer: the one the student was trained with.
@@ -72,58 +87,115 @@ class Extractor:
         self.batch_size = batch_size
         self.chunk = chunk
 
-    def __call__(self, texts: Iterable[str]) -> Iterator[Extraction]:
-        """For each text, in order: probability name → (span, confidence), sorted by span."""
-        return self.from_tokens(self.aligner(text) for text in texts)
+    def __call__(
+        self,
+        texts: Iterable[str],
+        views: Sequence[str] | None = None,
+        threshold: Threshold | None = None,
+    ) -> Iterator[Extraction]:
+        """Each text's values, in order.
 
-    def from_tokens(self, pages: Iterable[Tokens]) -> Iterator[Extraction]:
+        Args:
+            texts: read as they are needed, up to ``chunk`` ahead.
+            views: None for the final probabilities that the student has.
+            threshold: of every view; None for the student's own ``thresholds``, which are for p.
+
+        Raises:
+            ValueError: the student has no such view, or the threshold no such attribute.
+        """
+        return self.from_tokens((self.aligner(text) for text in texts), views, threshold)
+
+    def from_tokens(
+        self,
+        pages: Iterable[Tokens],
+        views: Sequence[str] | None = None,
+        threshold: Threshold | None = None,
+    ) -> Iterator[Extraction]:
         """The same for pages that are tokenised already."""
-        pages = iter(pages)
-        while chunk := list(islice(pages, self.chunk)):
-            yield from self._extract(chunk)
+        config = self.student.config
+        if views is None:
+            views = config.probability_names
+        known = [*config.probability_names, *config.teacher_views]
+        for view in views:
+            if view not in known:
+                raise ValueError(f"view {view!r}: this student has {', '.join(known)}")
+        minima = {view: _minima(view, threshold, config) for view in views}
+        return self._in_chunks(iter(pages), minima)
 
-    def _extract(self, pages: list[Tokens]) -> Iterator[Extraction]:
+    def _in_chunks(
+        self, pages: Iterator[Tokens], minima: dict[str, dict[str, float]]
+    ) -> Iterator[Extraction]:
+        while chunk := list(islice(pages, self.chunk)):
+            for extraction in self._extract(chunk, list(minima)):
+                yield {
+                    view: [
+                        (span, confidence)
+                        for span, confidence in found
+                        if confidence >= minima[view].get(span.attribute, 0.0)
+                    ]
+                    for view, found in extraction.items()
+                }
+
+    def _extract(self, pages: list[Tokens], views: Sequence[str]) -> Iterator[Extraction]:
         config = self.student.config
         cuts = [windows(len(page.ids), config.window, config.overlap) for page in pages]
         jobs = [(page, window) for page, cut in enumerate(cuts) for window in range(len(cut))]
         jobs.sort(key=lambda job: cuts[job[0]][job[1]].start - cuts[job[0]][job[1]].stop)
-        results: dict[tuple[int, int], dict[Probability, tuple[np.ndarray, np.ndarray]]] = {}
+        results: dict[tuple[int, int], _Tagged] = {}
         for start in range(0, len(jobs), self.batch_size):
             batch = jobs[start : start + self.batch_size]
             contents = [
                 pages[page].ids[cuts[page][window].start : cuts[page][window].stop]
                 for page, window in batch
             ]
-            for job, tagged in zip(batch, self._tag(contents), strict=True):
+            for job, tagged in zip(batch, self._tag(contents, views), strict=True):
                 results[job] = tagged
         for index, (page, cut) in enumerate(zip(pages, cuts, strict=True)):
             parts = [results[index, window] for window in range(len(cut))]
             yield {
-                name: decode(
-                    merge([part[name][0] for part in parts], cut),
-                    merge([part[name][1] for part in parts], cut),
+                view: decode(
+                    merge([part[view][0] for part in parts], cut),
+                    merge([part[view][1] for part in parts], cut),
                     page,
                     config.attributes,
                 )
                 if parts
                 else []
-                for name in config.probability_names
+                for view in views
             }
 
     @torch.no_grad()
-    def _tag(
-        self, contents: list[list[int]]
-    ) -> list[dict[Probability, tuple[np.ndarray, np.ndarray]]]:
-        """Per window and name: best tags and their probabilities, both (tokens, attributes)."""
+    def _tag(self, contents: list[list[int]], views: Sequence[str]) -> list[_Tagged]:
+        """What each window, given by its content tokens' ids, is tagged with."""
         ids, mask = assemble(contents, self.tokenizer)
         device = self.student.device
         logits = self.student(ids.to(device), mask.to(device)).logits
-        results: list[dict[Probability, tuple[np.ndarray, np.ndarray]]] = [{} for _ in contents]
+        results: list[_Tagged] = [{} for _ in contents]
         probabilities = self.student.probabilities(logits)
-        for name in self.student.config.probability_names:
-            best, tags = getattr(probabilities, name).max(dim=-1)
+        for view in views:
+            best, tags = _of_view(view, probabilities, self.student.config).max(dim=-1)
             best, tags = best.cpu(), tags.to(torch.int8).cpu()
             for row, content in enumerate(contents):
                 place = slice(1, len(content) + 1)
-                results[row][name] = (tags[row, place].numpy(), best[row, place].numpy())
+                results[row][view] = (tags[row, place].numpy(), best[row, place].numpy())
         return results
+
+
+def _of_view(view: str, probabilities: TagProbabilities, config: Any) -> Tensor:
+    """The tag probabilities of one view, (windows, tokens, attributes, 3)."""
+    if view in config.teacher_views:
+        return probabilities.teachers[..., config.teacher_views.index(view), :, :]
+    return getattr(probabilities, view)
+
+
+def _minima(view: str, threshold: Threshold | None, config: Any) -> dict[str, float]:
+    """The minimal confidence of a view's values, by attribute."""
+    if threshold is None:
+        threshold = (config.thresholds or {}) if view == "p" else {}
+    if not isinstance(threshold, Mapping):
+        return dict.fromkeys(config.attributes, threshold)
+    for attribute in threshold:
+        if attribute not in config.attributes:
+            known = ", ".join(config.attributes)
+            raise ValueError(f"threshold of {attribute!r}: this student's attributes are {known}")
+    return dict(threshold)

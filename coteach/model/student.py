@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -104,18 +105,85 @@ class Student(PreTrainedModel):
         """A student on a pretrained encoder, in float32, with newly drawn heads.
 
         Args:
-            encoder: a name on the Hub or a folder.
+            encoder: a name on the Hub or a folder. It may be that of a student: then heads that
+                tag the same, a team's and an attribute's, go on from what they have learnt, so
+                that teams can come and go without starting again.
             config: its ``encoder`` is replaced by the checkpoint's.
             **options: for the encoder's ``from_pretrained`` (``revision``, ``token``, …).
+
+        Raises:
+            ValueError: the student there reads other tokens than ``config`` wants.
         """
-        without_pooler = _without_pooler(AutoConfig.from_pretrained(encoder, **options))
+        source = AutoConfig.from_pretrained(encoder, **options)
+        if isinstance(source, StudentConfig):
+            trained = cls.from_pretrained(encoder, dtype=torch.float32, **options)
+            config.encoder = trained.config.encoder
+            student = cls(config)
+            student.adopt(trained)
+            return student
         pretrained = AutoModel.from_pretrained(
-            encoder, dtype=torch.float32, **without_pooler, **options
+            encoder, dtype=torch.float32, **_without_pooler(source), **options
         )
         config.encoder = pretrained.config.to_dict()
         student = cls(config)
         student.encoder = pretrained
         return student
+
+    @torch.no_grad()
+    def adopt(self, other: Student) -> None:
+        """Take over another student's encoder, and its heads as far as both tag the same.
+
+        Args:
+            other: of the same encoder and the same words. Heads are matched by name and layer,
+                their rows by attribute; what the other does not have stays as it is.
+
+        Raises:
+            ValueError: the other reads other tokens, or its encoder is another.
+        """
+        for name in ("words", "mecab_options"):
+            mine, theirs = getattr(self.config, name), getattr(other.config, name)
+            if mine != theirs:
+                raise ValueError(
+                    f"{name}: expected {theirs!r}, as in the student to go on from, got {mine!r}"
+                )
+        self.encoder.load_state_dict(other.encoder.state_dict())
+        places = other._rows()
+        for key, rows in self._rows().items():
+            if key in places:
+                layer, theirs = str(key[1]), places[key]
+                self.heads[layer].weight[rows] = other.heads[layer].weight[theirs]
+                self.heads[layer].bias[rows] = other.heads[layer].bias[theirs]
+
+    def without(self, teams: Collection[str]) -> Student:
+        """The same student without some of its teachers' heads.
+
+        Raises:
+            ValueError: there is no such head, or none would be left.
+        """
+        config = StudentConfig.from_dict(self.config.to_dict())
+        for team in teams:
+            if team not in config.teachers:
+                raise ValueError(
+                    f"no teacher {team!r}; expected some of {', '.join(config.teachers) or 'none'}"
+                )
+        kept = [number for number, name in enumerate(config.teachers) if name not in teams]
+        if config.teacher_weights is not None:
+            config.teacher_weights = [config.teacher_weights[number] for number in kept] or None
+        config.heads = [head for head in config.heads if head["name"] not in teams]
+        if not config.heads:
+            raise ValueError("a student needs at least one head, and none would be left")
+        student = type(self)(config)
+        student.adopt(self)
+        return student.eval()
+
+    def _rows(self) -> dict[tuple[str, int, str], slice]:
+        """(head, layer, attribute) → its three rows in the layer's linear layer."""
+        result, seen = {}, dict.fromkeys(self._layers, 0)
+        for name, layer in zip(self.config.head_names, self._layers, strict=True):
+            for attribute in self.config.attributes:
+                result[name, layer, attribute] = slice(seen[layer], seen[layer] + CLASSES)
+                seen[layer] += CLASSES
+        return result
 
     def _init_weights(self, module: nn.Module) -> None:
         """Heads start like the encoder's own linear layers; the encoder initialises itself."""

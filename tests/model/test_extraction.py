@@ -156,6 +156,50 @@ def test_a_student_with_one_head_has_p_alone(tokenizer: PreTrainedTokenizerFast)
     assert list(found) == ["p"]
 
 
+def test_views(tokenizer: PreTrainedTokenizerFast) -> None:
+    """A teacher's view is what a student of that head alone believes."""
+    text = random_text(60)
+    student = TableStudent(len(tokenizer))
+    (found,) = Extractor(student, tokenizer)([text], ["teacher:b", "p_out"])
+    assert list(found) == ["teacher:b", "p_out"]
+    for view, head in (("p_out", 1), ("teacher:b", 2)):
+        single = TableStudent(len(tokenizer))
+        single.config.heads = [HEADS[head]]
+        single.table = student.table[:, [head]]
+        (expected,) = Extractor(single, tokenizer)([text])
+        assert len(expected["p"]) > 5
+        assert found[view] == expected["p"]
+    for view in ("teacher:output", "teacher:c", "b", "logits"):
+        with pytest.raises(ValueError, match=f"view '{view}': .*p_mean, teacher:a, teacher:b$"):
+            Extractor(student, tokenizer)([text], [view])
+
+
+def test_threshold(tokenizer: PreTrainedTokenizerFast) -> None:
+    text = random_text(200)
+    student = TableStudent(len(tokenizer))
+    extractor = Extractor(student, tokenizer)
+    views = ["p", "p_mean", "teacher:a"]
+    (every,) = extractor([text], views)
+    exact = every["p"][3][1]  # a confidence that just reaches the threshold
+
+    def above(view: str, minima: dict[str, float]) -> list[Any]:
+        kept = [it for it in every[view] if it[1] >= minima.get(it[0].attribute, 0)]
+        assert 0 < len(kept) < len(every[view])
+        return kept
+
+    for threshold in (exact, {"場所": exact, "築城者": 0.9}):
+        minima = threshold if isinstance(threshold, dict) else dict.fromkeys(ATTRIBUTES, threshold)
+        assert next(extractor([text], views, threshold)) == {it: above(it, minima) for it in views}
+    student.config.thresholds = {"築城年": 0.8}
+    kept = {**every, "p": above("p", {"築城年": 0.8})}
+    assert next(extractor([text], views)) == kept
+    assert next(extractor([text], views, 0.0)) == every
+    assert next(extractor([text], views, {})) == every
+    student.config.thresholds = {"城主": 0.8}
+    with pytest.raises(ValueError, match="threshold of '城主': this student's attributes are 場所"):
+        extractor([text])
+
+
 def test_assemble(tokenizer: PreTrainedTokenizerFast) -> None:
     contents = [[5, 6, 7], [8], list(range(5, 12))]
     ids, mask = assemble(contents, tokenizer)

@@ -289,7 +289,9 @@ def test_saving_keeps_everything(tmp_path: Path) -> None:
     weights = [[1.0, 2.0], [0.5, 0.25], [1.5, 0.75]]
     student = build(heads, teacher_weights=weights, window=30, overlap=7, words="mecab")
     student.save_pretrained(tmp_path)
-    assert {path.name for path in tmp_path.iterdir()} == {"config.json", "model.safetensors"}
+    code = {path.name for path in Path(coteach.model.__file__).parent.glob("[!_]*.py")}
+    files = {path.name for path in tmp_path.iterdir()}
+    assert files == {"config.json", "model.safetensors"} | code
     again = Student.from_pretrained(tmp_path)
     assert again.config.heads == heads
     assert again.config.head_names == ["zebra", "output", "aardvark", "mule"]
@@ -340,3 +342,66 @@ def test_the_folder_ships_alone() -> None:
             elif isinstance(node, ast.ImportFrom):
                 assert node.level <= 1, file
                 assert node.level == 1 or (node.module or "").split(".")[0] != "coteach", file
+
+
+# Going on from another student
+
+
+def logits_of(student: Student, head: str, attribute: str) -> Tensor:
+    ids = torch.randint(5, VOCABULARY, (2, 7), generator=torch.Generator().manual_seed(1))
+    logits = student(ids).logits
+    config = student.config
+    return logits[:, :, config.head_names.index(head), config.attributes.index(attribute)]
+
+
+def test_a_student_goes_on_from_another(tmp_path: Path) -> None:
+    old = build(heads_of(first=-1, output=-1, deep=1), attributes=["a", "b"], seed=1)
+    old.save_pretrained(tmp_path / "old")
+    heads = heads_of(new=-1, output=-1, first=2, deep=1)  # layer 2 is the last, as −1 is
+    config = StudentConfig(attributes=["b", "c"], heads=heads)
+    torch.manual_seed(2)
+    new = Student.from_encoder(str(tmp_path / "old"), config).eval()
+
+    assert new.config.encoder["hidden_size"] == TINY["hidden_size"]
+    for head in ("first", "output", "deep"):
+        torch.testing.assert_close(logits_of(new, head, "b"), logits_of(old, head, "b"))
+    unlike = [logits_of(new, "new", "b"), logits_of(new, "output", "c")]
+    for other in unlike:
+        assert not torch.allclose(other, logits_of(old, "output", "b"))
+
+
+def test_a_head_at_another_layer_is_another_head() -> None:
+    old, new = build(heads_of(first=-1), seed=1), build(heads_of(first=1), seed=2)
+    before = logits_of(new, "first", "name")
+    new.adopt(old)
+    new.encoder.load_state_dict(build(heads_of(first=1), seed=2).encoder.state_dict())
+    torch.testing.assert_close(logits_of(new, "first", "name"), before)
+
+
+def test_a_student_that_reads_other_tokens_is_refused() -> None:
+    with pytest.raises(ValueError, match="words: expected 'mecab'"):
+        build().adopt(build(words="mecab"))
+
+
+def test_without_a_team_the_others_stay() -> None:
+    weights = [[1.5, 0.2], [0.5, 1.8]]
+    student = build(teacher_weights=weights, thresholds={"name": 0.5})
+    smaller = student.without(["first"])
+    assert smaller.config.head_names == ["output", "second"]
+    assert smaller.config.teacher_weights == [[0.5, 1.8]]
+    assert smaller.config.thresholds == {"name": 0.5}
+    assert student.config.head_names == ["first", "output", "second"]
+    for head in ("output", "second"):
+        torch.testing.assert_close(
+            logits_of(smaller, head, "place"), logits_of(student, head, "place")
+        )
+    gold_only = student.without(["second", "first"])
+    assert gold_only.config.probability_names == ["p"]
+    assert gold_only.config.teacher_weights is None
+
+
+def test_only_teachers_can_be_left_out() -> None:
+    with pytest.raises(ValueError, match="no teacher 'output'; expected some of first, second"):
+        build().without(["output"])
+    with pytest.raises(ValueError, match="none would be left"):
+        build(heads_of(first=-1)).without(["first"])
