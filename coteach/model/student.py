@@ -141,18 +141,19 @@ class Student(PreTrainedModel):
             ValueError: the other reads other tokens, or its encoder is another.
         """
         for name in ("words", "mecab_options"):
-            mine, theirs = getattr(self.config, name), getattr(other.config, name)
-            if mine != theirs:
+            wanted, given = getattr(other.config, name), getattr(self.config, name)
+            if given != wanted:
                 raise ValueError(
-                    f"{name}: expected {theirs!r}, as in the student to go on from, got {mine!r}"
+                    f"{name}: expected {wanted!r}, as in the student to go on from, got {given!r}"
                 )
         self.encoder.load_state_dict(other.encoder.state_dict())
         places = other._rows()
         for key, rows in self._rows().items():
             if key in places:
-                layer, theirs = str(key[1]), places[key]
-                self.heads[layer].weight[rows] = other.heads[layer].weight[theirs]
-                self.heads[layer].bias[rows] = other.heads[layer].bias[theirs]
+                mine: Any = self.heads[str(key[1])]
+                theirs: Any = other.heads[str(key[1])]
+                mine.weight[rows] = theirs.weight[places[key]]
+                mine.bias[rows] = theirs.bias[places[key]]
 
     def without(self, teams: Collection[str]) -> Student:
         """The same student without some of its teachers' heads.
