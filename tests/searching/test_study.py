@@ -1,0 +1,194 @@
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+import tiny_task
+
+from coteach.errors import InputError
+from coteach.recipe import Recipe
+from coteach.searching import Grid
+from coteach.searching.space import Cell, cells_of
+from coteach.searching.study import Outcome, Study, run_cell
+
+GRID = Grid({"optimisation.batch_size": (2, 4, 8), "edges.*.loss.beta": (0.9, 0.99)})
+FORK = multiprocessing.get_context("fork")  # with torch imported already
+
+
+@pytest.fixture(scope="module")
+def recipe(tmp_path_factory: pytest.TempPathFactory) -> Recipe:
+    return tiny_task.load(tmp_path_factory.mktemp("tiny"))
+
+
+@pytest.fixture
+def cells(recipe: Recipe) -> list[Cell]:
+    return cells_of(recipe, GRID)
+
+
+def summary(f1: float) -> dict[str, Any]:
+    return {"dev": {"probability": "p", "step": 3, "f1": {"p": f1, "p_out": 1.0}}}
+
+
+def test_an_outcome_is_kept(recipe: Recipe, cells: list[Cell], tmp_path: Path) -> None:
+    seen = []
+
+    def run(ran: Recipe, folder: Path) -> dict[str, Any]:
+        seen.append((ran, folder))
+        return summary(0.25)
+
+    study = Study(tmp_path / "s", recipe, GRID)
+    outcome = run_cell(study, cells[1], run)
+    assert seen == [(cells[1].recipe, tmp_path / "s" / cells[1].name)]
+    assert outcome is not None
+    assert (outcome.cell, outcome.dev, outcome.step, outcome.error) == (
+        cells[1].name,
+        0.25,
+        3,
+        None,
+    )
+    # Opened again, it is still there, and what is done is not run again.
+    again = Study(tmp_path / "s", recipe, GRID)
+    assert again.outcomes().keys() == {cells[1].name}
+    assert again.outcomes()[cells[1].name].dev == 0.25
+    assert run_cell(again, cells[1], run) == again.outcomes()[cells[1].name]
+    assert len(seen) == 1
+
+
+def test_it_is_a_study_of_optuna(recipe: Recipe, cells: list[Cell], tmp_path: Path) -> None:
+    import optuna
+
+    study = Study(tmp_path, recipe, GRID)
+    for number, cell in enumerate(cells):
+        study.add(cell, Outcome(cell.name, dev=number / 10, step=1, seconds=60.0))
+    loaded = optuna.load_study(study_name="tiny", storage=f"sqlite:///{tmp_path / 'study.db'}")
+    assert loaded.best_value == 0.5
+    assert loaded.best_params == {"optimisation.batch_size": 8, "edges.*.loss.beta": 0.99}
+    assert loaded.best_trial.duration is not None
+    assert loaded.best_trial.duration.total_seconds() == 60
+
+
+def test_a_failure_is_reported_and_tried_again(
+    recipe: Recipe, cells: list[Cell], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def broken(*_: object) -> dict[str, Any]:
+        raise RuntimeError("out of\nmemory")
+
+    def unusable(*_: object) -> dict[str, Any]:
+        raise InputError("data: no pages")
+
+    study = Study(tmp_path, recipe, GRID)
+    for run, message in ((broken, "RuntimeError: out of memory"), (unusable, "data: no pages")):
+        outcome = run_cell(study, cells[0], run)
+        assert outcome is not None
+        assert (outcome.dev, outcome.error) == (None, message)
+        assert study.outcomes()[cells[0].name].error == message
+    assert "Traceback" in capsys.readouterr().err
+    assert study.has_ended(cells[0])
+    assert not study.has_ended(cells[0], after=1)
+    run_cell(study, cells[0], lambda *_: summary(0.5))
+    assert study.outcomes()[cells[0].name].dev == 0.5
+    assert study.has_ended(cells[0], after=99)
+
+
+def test_a_cell_has_one_owner(recipe: Recipe, cells: list[Cell], tmp_path: Path) -> None:
+    study = Study(tmp_path, recipe, GRID)
+    with study.claim(cells[0]) as mine, study.claim(cells[0]) as twice:
+        assert (mine, twice) == (True, False)
+        assert run_cell(study, cells[0], lambda *_: summary(0.5)) is None
+        with study.claim(cells[1]) as other:
+            assert other
+    with study.claim(cells[0]) as free:
+        assert free
+
+
+def _hang(folder: Path, recipe: Recipe, cell: Cell) -> None:
+    def run(_: Recipe, run_folder: Path) -> dict[str, Any]:
+        run_folder.mkdir()
+        time.sleep(60)
+        return summary(0.1)
+
+    run_cell(Study(folder, recipe, GRID), cell, run)
+
+
+def test_what_was_killed_is_run_again(recipe: Recipe, cells: list[Cell], tmp_path: Path) -> None:
+    study = Study(tmp_path, recipe, GRID)
+    process = FORK.Process(target=_hang, args=(tmp_path, recipe, cells[0]))
+    process.start()
+    deadline = time.monotonic() + 20
+    while not (tmp_path / cells[0].name).exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    assert run_cell(study, cells[0], lambda *_: summary(0.5)) is None
+    assert process.pid is not None
+    os.kill(process.pid, signal.SIGKILL)
+    process.join()
+    assert study.outcomes() == {}
+    outcome = run_cell(study, cells[0], lambda *_: summary(0.5))
+    assert outcome is not None
+    assert outcome.dev == 0.5
+
+
+def _work(folder: Path, recipe: Recipe, ran: Path) -> None:
+    def run(_: Recipe, run_folder: Path) -> dict[str, Any]:
+        with ran.open("a") as file:
+            file.write(run_folder.name + "\n")
+        time.sleep(0.02)
+        return summary(0.5)
+
+    study = Study(folder, recipe, GRID)
+    for _ in range(2):
+        for cell in cells_of(recipe, GRID):
+            run_cell(study, cell, run)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no fork")
+def test_two_workers_do_every_cell_once(recipe: Recipe, cells: list[Cell], tmp_path: Path) -> None:
+    """They also begin the study at the same moment."""
+    ran = tmp_path / "ran.txt"
+    processes = [
+        FORK.Process(target=_work, args=(tmp_path / "search", recipe, ran)) for _ in range(3)
+    ]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join()
+        assert process.exitcode == 0
+    assert Counter(ran.read_text().split()) == Counter(cell.name for cell in cells)
+    assert len(Study(tmp_path / "search", recipe, GRID).outcomes()) == len(cells)
+
+
+def test_another_search_in_the_same_folder(recipe: Recipe, tmp_path: Path) -> None:
+    Study(tmp_path, recipe, GRID, (1, 2))
+    Study(tmp_path, recipe, GRID, (1, 2))
+    other = Grid({**GRID.over, "optimisation.batch_size": (2, 4)})
+    for grid, seeds, message in [
+        (other, (1, 2), r"optimisation\.batch_size was \[2, 4, 8\], now \[2, 4\]$"),
+        (GRID, (1, 2, 3), r"seeds was \[1, 2\], now \[1, 2, 3\]$"),
+        (Grid({"selection.patience": (1, None)}), (1, 2), r"selection\.patience was None, now"),
+    ]:
+        with pytest.raises(InputError, match=message) as error:
+            Study(tmp_path, recipe, grid, seeds)
+        assert str(error.value).startswith(f"{tmp_path / 'study.db'}: this search was begun with")
+    changed = cells_of(recipe, GRID)[0].recipe
+    with pytest.raises(InputError, match=r"recipe\.json: .*optimisation\.batch_size was 4, now 2"):
+        Study(tmp_path, changed, GRID, (1, 2))
+
+
+def test_what_is_no_study(recipe: Recipe, tmp_path: Path) -> None:
+    (tmp_path / "study.db").write_text("This is no database, whatever its name says. " * 30)
+    with pytest.raises(InputError, match=r"study\.db: cannot be used as an Optuna study: "):
+        Study(tmp_path, recipe, GRID)
+
+
+def test_without_optuna(recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "optuna", None)
+    with pytest.raises(InputError, match=r"pip install coteach\[search\]"):
+        Study(tmp_path / "search", recipe, GRID)
+    assert not (tmp_path / "search").exists()

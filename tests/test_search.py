@@ -1,0 +1,178 @@
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import tiny_task
+from accelerate.state import AcceleratorState
+
+from coteach.search import USAGE, main
+from coteach.searching.workers import BUSY
+
+ROOT = Path(__file__).parents[1]
+CHEAP = ["--optimisation.epochs", "0.25", "--baselines", "vote"]
+
+
+@pytest.fixture(autouse=True)
+def fresh_accelerator() -> Iterator[None]:
+    """Accelerate keeps one precision for the whole process."""
+    yield
+    AcceleratorState._reset_state(reset_partial_state=True)
+
+
+@pytest.fixture(scope="module")
+def recipe(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The path of the tiny recipe, with a grid."""
+    path = tiny_task.write(tmp_path_factory.mktemp("tiny"))
+    text = path.read_text(encoding="utf-8")
+    text += "\nfrom coteach.searching import Grid\n"
+    text += 'search_space = Grid({"optimisation.batch_size": (4, 8)})\n'
+    path.write_text(text, encoding="utf-8")
+    return str(path)
+
+
+def error_of(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
+    """The one line that a command with an unusable input prints."""
+    assert main(arguments) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("error: ")
+    return line
+
+
+def test_usage(recipe: str, capsys: pytest.CaptureFixture[str]) -> None:
+    for arguments, code in (([], 2), (["--help"], 0), (["-h"], 0)):
+        assert main(arguments) == code
+        assert capsys.readouterr().out == USAGE + "\n"
+    with pytest.raises(SystemExit) as stop:
+        main([recipe, "--help"])
+    assert stop.value.code == 0
+    text = capsys.readouterr().out
+    for option in ("--over", "--seeds", "--workers", "--threads", "--optimisation.batch-size"):
+        assert option in text
+
+
+def test_a_dry_run_lists_the_runs_and_writes_nothing(
+    recipe: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main([recipe, "--dry-run"]) == 0
+    assert capsys.readouterr().out.splitlines() == [
+        "batch_size=4: to run",
+        "batch_size=8: to run",
+        "2 runs in runs/tiny/search",
+    ]
+    over = ["--over", "edges.*.layer", "-1", "-2", "--over", "optimisation.clip_norm", "None", "1"]
+    assert main([recipe, "--dry-run", *over, "--seeds", "1", "2"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 9
+    assert lines[0] == "layer=-1,clip_norm=None,seed=1: to run"
+    assert lines[7] == "layer=-2,clip_norm=1.0,seed=2: to run"
+    assert not any(tmp_path.iterdir())
+
+
+def test_what_cannot_be_used(
+    recipe: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    without = tiny_task.write(tmp_path / "without")
+    assert "nothing to search over" in error_of(capsys, str(without))
+    assert "'recipes.absent': no such module" in error_of(capsys, "recipes.absent")
+    for options, message in [
+        (["--over", "optimisation.batchsize", "8"], "error: optimisation.batchsize: no such field"),
+        (["--over", "optimisation.batch_size", "x"], "optimisation.batch_size: expected int, got"),
+        (["--over", "optimisation.batch_size", "0"], "optimisation.batch_size must be above 0"),
+        (["--workers", "0"], "error: workers: expected at least 1, got 0"),
+        (["--threads", "0"], "error: threads: expected at least 1, got 0"),
+        (["--run", "batch_size=5"], "'batch_size=5': expected one of batch_size=4, batch_size=8"),
+        (["--data.gold", "absent.json"], "error: absent.json: cannot be read"),
+    ]:
+        assert message in error_of(capsys, recipe, *options)
+        assert message in error_of(capsys, recipe, *options, "--dry-run")
+    assert [path.name for path in tmp_path.iterdir()] == ["without"]
+
+
+def test_runs_one_by_one_then_the_choice(
+    recipe: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As on a batch system: every run by itself; the whole command finds them done."""
+    folder = tmp_path / "search"
+    options = [recipe, *CHEAP, "--output", str(folder)]
+    assert main([*options, "--run", "batch_size=8"]) == 0
+    summary = json.loads((folder / "batch_size=8" / "summary.json").read_text(encoding="utf-8"))
+    assert summary["dev"]["probability"] == "p"
+    assert summary["dev"]["f1"].keys() == {"p", "p_out", "p_mean"}
+    capsys.readouterr()
+    assert main([*options, "--dry-run"]) == 0
+    listed = capsys.readouterr().out.splitlines()
+    assert listed[0] == "batch_size=4: to run"
+    assert listed[1].startswith("batch_size=8: done, dev micro-F1 ")
+    assert main([*options, "--run", "batch_size=4"]) == 0
+    for name, size in (("batch_size=4", 4), ("batch_size=8", 8)):
+        written = json.loads((folder / name / "recipe.json").read_text(encoding="utf-8"))
+        assert written["recipe"]["optimisation"]["batch_size"] == size
+    capsys.readouterr()
+    assert main(options) == 0
+    printed = capsys.readouterr().out
+    found = json.loads((folder / "search.json").read_text(encoding="utf-8"))
+    best = found["chosen"]["setting"]
+    assert f"Chosen on the dev pages: {best}" in printed
+    assert "On the report pages:" in printed
+    for setting in found["settings"]:
+        (run,) = setting["runs"]
+        in_run = json.loads((folder / run["folder"] / "summary.json").read_text(encoding="utf-8"))
+        assert run["dev_f1"] == in_run["dev"]["f1"]["p"]
+        log = (folder / run["folder"] / "log.jsonl").read_text(encoding="utf-8").splitlines()
+        devs = [it["p"] for it in map(json.loads, log) if it["event"] == "dev"]
+        assert run["dev_f1"] == max(devs)
+        if setting["setting"] == best:
+            assert found["chosen"]["scores"] == {best: in_run["scores"]}
+    again = error_of(capsys, *options, "--seeds", "1", "2")
+    assert "another grid: seeds was [], now [1, 2]" in again
+
+
+def test_a_run_that_another_process_does(
+    recipe: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from coteach.recipe import load_module
+    from coteach.searching.space import cells_of
+    from coteach.searching.study import Study
+
+    module = load_module(recipe)
+    cell = cells_of(module.recipe, module.search_space)[0]
+    with Study(tmp_path, module.recipe, module.search_space).claim(cell) as mine:
+        assert mine
+        assert main([recipe, "--output", str(tmp_path), "--run", cell.name]) == BUSY
+    assert capsys.readouterr().err == "batch_size=4: run by another process\n"
+
+
+@pytest.mark.slow
+def test_the_command_with_two_workers(recipe: str, tmp_path: Path) -> None:
+    """One of the runs fails; it is told, and the others are done."""
+    over = ["--over", "nodes.student.window", "12", "14", "99"]
+    done = subprocess.run(
+        [sys.executable, "-m", "coteach.search", recipe, *CHEAP, *over, "--workers", "2"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 1, done.stderr
+    assert "1 of 3 runs failed" in done.stdout
+    assert "window=99: FAILED: nodes.student.window: " in done.stdout + done.stderr
+    assert "Chosen on the dev pages: window=1" in done.stdout
+    folder = tmp_path / "runs" / "tiny" / "search"
+    for name in ("window=12", "window=14"):
+        assert (folder / name / "student" / "model.safetensors").exists()
+    assert "nodes.student.window" in (folder / "logs" / "window=99.log").read_text()
+    assert not (folder / "window=99").exists()
