@@ -11,7 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from coteach.data.sources import Split
-from coteach.evaluation.shinra import Counts, page_counts
+from coteach.evaluation.shinra import Counts, page_counts, score
 from coteach.evaluation.significance import f1_difference
 from coteach.model.spans import Span
 
@@ -31,17 +31,17 @@ class Scoreboard:
 
     split: Split
     _rows: dict[str, tuple[Kind, np.ndarray]] = field(default_factory=dict, init=False)
+    _attributes: dict[str, Mapping[str, Counts]] = field(default_factory=dict, init=False)
 
     def add(self, name: str, kind: Kind, values: Mapping[str, Collection[Span]]) -> float:
         """Score a system's spans, by page; returns its micro-F1."""
-        counts = page_counts(
-            self.split.gold.values,
-            values,
-            pages=self.split.page_ids,
-            entity_type=self.split.entity_type,
-        )
+        gold, page_ids = self.split.gold.values, self.split.page_ids
+        entity_type = self.split.entity_type
+        counts = page_counts(gold, values, pages=page_ids, entity_type=entity_type)
+        result = score(gold, values, pages=page_ids, entity_type=entity_type)
         self._rows[name] = (kind, counts)
-        return _total(counts).f1
+        self._attributes[name] = result.attributes
+        return result.micro.f1
 
     def best(self, kind: Kind) -> str | None:
         """The system of a kind with the highest F1."""
@@ -74,6 +74,35 @@ class Scoreboard:
                 "high": interval.high,
             }
         return entry
+
+    def by_attribute(self) -> dict[str, dict[str, Any]]:
+        """The counts behind every attribute's F1: attribute → gold values, and system → attribute
+        → true positives and predicted values."""
+        rows = self._attributes
+        first: Mapping[str, Counts] = next(iter(rows.values()), {})
+        return {
+            "gold": {name: counts.gold for name, counts in first.items()},
+            "true_positives": {
+                system: {name: counts.true_positives for name, counts in row.items()}
+                for system, row in rows.items()
+            },
+            "predicted": {
+                system: {name: counts.predicted for name, counts in row.items()}
+                for system, row in rows.items()
+            },
+        }
+
+    def by_page(self) -> dict[str, Any]:
+        """The same page by page, in lists along ``page_ids``: what the page bootstrap needs."""
+        rows = {system: counts for system, (_, counts) in self._rows.items()}
+        first = next(iter(rows.values()), np.zeros((0, 3), dtype=np.int64))
+        return {
+            "split": self.split.name,
+            "page_ids": list(self.split.page_ids),
+            "gold": first[:, 2].tolist(),
+            "true_positives": {system: counts[:, 0].tolist() for system, counts in rows.items()},
+            "predicted": {system: counts[:, 1].tolist() for system, counts in rows.items()},
+        }
 
     def table(self, title: str) -> Table:
         """The same for people, in percent; teams, baselines and students stand apart."""

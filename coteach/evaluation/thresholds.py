@@ -7,11 +7,13 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from rich.markup import escape
+from rich.table import Table
 
 from coteach.evaluation.shinra import Counts
 from coteach.model.spans import Span
 
-__all__ = ["Chosen", "choose_thresholds"]
+__all__ = ["Chosen", "choose_thresholds", "threshold_table"]
 
 Found = Mapping[str, Sequence[tuple[Span, float]]]
 """Page id → (span, confidence in (0, 1]); every span once."""
@@ -108,3 +110,32 @@ def _between(scores: np.ndarray, count: int) -> float:
     if count == 0:
         return math.nextafter(float(scores[0]), math.inf)
     return float(scores[count - 1] + scores[count]) / 2
+
+
+def threshold_table(chosen: Mapping[str, Chosen]) -> Table:
+    """The thresholds for people, with precision, recall and F1 in percent, before and after."""
+    table = Table(title="Values of p kept, on the pages chosen on", title_justify="left")
+    table.add_column("attribute")
+    table.add_column("confidence ≥", justify="right")
+    for heading in ("P", "R", "F1"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for name, choice in chosen.items():
+        threshold = f"{choice.threshold:.3f}" if choice.reached else "(none reaches it)"
+        table.add_row(escape(name), threshold, *_before_and_after(choice.before, choice.after))
+    before, after = (
+        Counts(*(sum(figures) for figures in zip(*counts, strict=True)))
+        for counts in (
+            [(c.before.true_positives, c.before.predicted, c.before.gold) for c in chosen.values()],
+            [(c.after.true_positives, c.after.predicted, c.after.gold) for c in chosen.values()],
+        )
+    )
+    table.add_section()
+    table.add_row("micro", "", *_before_and_after(before, after))
+    return table
+
+
+def _before_and_after(before: Counts, after: Counts) -> list[str]:
+    return [
+        f"{100 * getattr(before, name):.1f} → {100 * getattr(after, name):.1f}"
+        for name in ("precision", "recall", "f1")
+    ]

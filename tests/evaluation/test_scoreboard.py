@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from io import StringIO
 
 import pytest
@@ -132,3 +133,33 @@ def test_a_name_in_brackets_is_no_markup() -> None:
     header, *rows = printed(scoreboard)[2:]
     assert header[-1] == "F1 − best team"
     assert {row[0] for row in rows} >= {"[red]team", "[b]"}
+
+
+def test_counts_by_attribute_and_by_page_are_those_of_the_scores() -> None:
+    scoreboard = board()
+    gold = scoreboard.split.gold.values
+    mixed = {page: WEAK.get(page, frozenset()) for page in PAGES}
+    scoreboard.add("weak", "team", mixed)
+    scoreboard.add("silent", "student", {})
+    pages, attributes = scoreboard.by_page(), scoreboard.by_attribute()
+    assert pages["split"] == "report"
+    assert pages["page_ids"] == list(PAGES)
+    assert pages["gold"] == [len(gold.get(page, ())) for page in PAGES]
+    assert pages["true_positives"]["weak"] == [1, 1, 1] + [0] * 9
+    assert pages["predicted"] == {"weak": [2, 2, 2] + [0] * 9, "silent": [0] * 12}
+    assert attributes == {
+        "gold": {"ｎａｍｅ": 20},  # the scorer compares full-width names
+        "true_positives": {"weak": {"ｎａｍｅ": 3}, "silent": {"ｎａｍｅ": 0}},
+        "predicted": {"weak": {"ｎａｍｅ": 6}, "silent": {"ｎａｍｅ": 0}},
+    }
+
+
+def test_counts_of_an_empty_board() -> None:
+    assert board().by_attribute() == {"gold": {}, "true_positives": {}, "predicted": {}}
+    assert board().by_page()["true_positives"] == {}
+
+
+def test_counts_are_json() -> None:
+    scoreboard = filled()
+    for counts in (scoreboard.by_page(), scoreboard.by_attribute()):
+        assert json.loads(json.dumps(counts)) == counts

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from coteach.data.shinra import read_annotation_file, read_annotations, read_submissions
 from coteach.evaluation.shinra import Counts, attribute_name, page_counts, score
-from coteach.evaluation.vote import vote
+from coteach.aggregation.vote import vote
 from coteach.model.spans import Span
 
 SHARED = Path(__file__).parents[2] / ".." / "shared" / "task"

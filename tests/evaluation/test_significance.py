@@ -1,11 +1,19 @@
 from __future__ import annotations
 
+import math
 import warnings
 
 import numpy as np
 import pytest
+from scipy import stats
 
-from coteach.evaluation.significance import Interval, f1_difference, f1_interval
+from coteach.evaluation.significance import (
+    Interval,
+    f1_difference,
+    f1_interval,
+    macro_f1_difference,
+    t_interval,
+)
 
 
 def counts(pages: int, recall: float, seed: int) -> np.ndarray:
@@ -90,3 +98,67 @@ def test_counts_of_other_pages_are_refused() -> None:
         f1_difference(table, table[1:])
     with pytest.raises(ValueError, match="same gold"):
         f1_difference(table, table + np.array([0, 0, 1]))
+
+
+def mean_f1(runs: np.ndarray, pages: np.ndarray) -> float:
+    return float(np.mean([f1(run[pages]) for run in runs]))
+
+
+def test_means_over_runs_and_categories_are_those_of_a_naive_bootstrap() -> None:
+    sizes = (60, 150)
+    first = [np.stack([counts(size, 0.6, seed) for seed in (1, 2, 3)]) for size in sizes]
+    second = [np.stack([counts(size, 0.5, seed) for seed in (4, 5)]) for size in sizes]
+    draws = np.random.default_rng(7)
+    differences = []
+    for _ in range(2_000):
+        by_category = []
+        for mine, others in zip(first, second, strict=True):
+            pages = draws.integers(mine.shape[1], size=mine.shape[1])
+            by_category.append(mean_f1(mine, pages) - mean_f1(others, pages))
+        differences.append(np.mean(by_category))
+    interval = macro_f1_difference(first, second)
+    everything = [np.arange(size) for size in sizes]
+    estimate = np.mean(
+        [
+            mean_f1(mine, pages) - mean_f1(others, pages)
+            for mine, others, pages in zip(first, second, everything, strict=True)
+        ]
+    )
+    assert interval.estimate == pytest.approx(estimate)
+    assert (interval.low, interval.high) == pytest.approx(
+        tuple(np.percentile(differences, [2.5, 97.5])), abs=0.003
+    )
+
+
+def test_one_run_of_one_category_is_the_plain_difference() -> None:
+    first, second = counts(50, 0.6, 1), counts(50, 0.5, 2)
+    assert macro_f1_difference([first[None]], [second[None]]) == f1_difference(first, second)
+
+
+def test_a_category_of_one_page_says_nothing() -> None:
+    many, one = counts(50, 0.6, 1)[None], counts(1, 0.6, 1)[None]
+    interval = macro_f1_difference([many, one], [many, one])
+    assert interval == Interval(0.0, -1.0, 1.0)
+
+
+def test_runs_on_other_pages_are_refused() -> None:
+    table = counts(10, 0.5, 1)
+    other_gold = table + np.array([0, 0, 1])
+    with pytest.raises(ValueError, match="same gold"):
+        macro_f1_difference([np.stack([table, other_gold])], [table[None]])
+
+
+@pytest.mark.parametrize("values", [[0.5, 0.7], [0.1, 0.4, 0.3, 0.2]])
+def test_the_t_interval_is_that_of_scipy(values: list[float]) -> None:
+    interval = t_interval(values, confidence=0.9)
+    bounds = stats.ttest_1samp(values, 0).confidence_interval(0.9)
+    assert interval.estimate == pytest.approx(np.mean(values))
+    assert (interval.low, interval.high) == pytest.approx((bounds.low, bounds.high))
+
+
+def test_one_seed_says_nothing() -> None:
+    interval = t_interval([0.5])
+    assert interval == Interval(0.5, -math.inf, math.inf)
+    assert not interval.excludes_zero
+    with pytest.raises(ValueError, match="at least one"):
+        t_interval([])

@@ -1,0 +1,171 @@
+"""Tables and figures of finished runs: ``python -m coteach.report RUN … --output FOLDER``."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import tyro
+from rich.cells import cell_len, set_cell_size
+
+from coteach.errors import InputError
+
+if TYPE_CHECKING:
+    from coteach.reporting.observations import Observation
+    from coteach.reporting.tables import Table
+
+__all__ = ["Options", "main", "report", "tables"]
+
+
+@dataclass(frozen=True)
+class Options:
+    """Writes the co-teaching paper's tables and figures from finished runs.
+
+    Runs of several categories, recipes and seeds are put side by side: scores by group, category
+    and attribute (the paper's tables 1 and 2), over seeds, and differences with their intervals;
+    what the student gains where one team leads (figure 2), and, where runs differ in
+    data.max_pages, F1 against the number of training pages (figure 3).
+    """
+
+    runs: Annotated[
+        tuple[Path, ...],
+        tyro.conf.Positional,
+        tyro.conf.arg(metavar="RUN [RUN ...]", help_behavior_hint="(one or more)"),
+    ]
+    """Folders of finished runs, or folders that hold such folders."""
+
+    output: Annotated[Path, tyro.conf.arg(metavar="FOLDER")]
+    """Where to write: every table as .txt (percent) and .csv (fractions of 1), every figure as
+    .png; files of those names are replaced."""
+
+    groups: Annotated[
+        Path | None,
+        tyro.conf.arg(metavar="JSON", help_behavior_hint="(default: all categories as one group)"),
+    ] = None
+    """The groups of table 1, the shared task's sub-tasks: {"group": ["category", …], …}. A
+    category is the name of its folder of pages."""
+
+
+def tables(
+    observations: Sequence[Observation], groups: Mapping[str, Sequence[str]] | None = None
+) -> list[Table]:
+    """Every table that these observations allow; of one category, only its attributes' scores.
+
+    Args:
+        observations: everybody who was scored (:func:`coteach.reporting.observations.observe`).
+        groups: group → categories, for table 1.
+    """
+    from coteach.reporting.comparisons import comparison_table, seed_table
+    from coteach.reporting.figure_data import (
+        correlation_table,
+        lead_table,
+        leads,
+        sweep_table,
+        sweeps,
+    )
+    from coteach.reporting.tables import attribute_table, category_table, group_table
+
+    categories = list(dict.fromkeys(it.category for it in observations))
+    points, panels = leads(observations), sweeps(observations)
+    several = len(categories) > 1
+    made = [
+        *([group_table(observations, groups), category_table(observations)] if several else []),
+        *(attribute_table(observations, category) for category in categories),
+        seed_table(observations),
+        comparison_table(observations),
+        lead_table(points),
+        correlation_table(points),
+        sweep_table(panels),
+    ]
+    return [table for table in made if table.rows]
+
+
+def report(
+    runs: Sequence[Path], output: Path, groups: Mapping[str, Sequence[str]] | None = None
+) -> dict[str, str]:
+    """Write tables and figures into a folder.
+
+    Args:
+        runs: folders of finished runs, or folders that hold such folders.
+        output: the folder; it is made.
+        groups: group → categories, for table 1.
+
+    Returns:
+        name of a file → what it shows.
+
+    Raises:
+        InputError: a run cannot be used, a group names an unknown category, the folder cannot be
+            written to, or the packages that draw are missing.
+    """
+    from coteach.reporting.figure_data import leads, sweeps
+    from coteach.reporting.figures import check_available, draw_leads, draw_sweeps
+    from coteach.reporting.observations import observe
+    from coteach.reporting.render import write_csv, write_text
+    from coteach.reporting.runs import read_runs
+
+    check_available()
+    observations = observe(read_runs(runs))
+    _check_groups(groups or {}, {it.category for it in observations})
+    written = {}
+    for table in tables(observations, groups):
+        write_text(table, output / f"{table.name}.txt")
+        write_csv(table, output / f"{table.name}.csv")
+        written[f"{table.name}.txt, .csv"] = table.title
+    points, panels = leads(observations), sweeps(observations)
+    if points:
+        draw_leads(points, output / "figure2.png")
+        written["figure2.png"] = "Figure 2: gain on the best team, against its lead"
+    if panels:
+        draw_sweeps(panels, output / "figure3.png")
+        written["figure3.png"] = "Figure 3: F1 against the number of training pages"
+    return written
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; returns the exit code, 0, or 2 where the input cannot be used."""
+    options = tyro.cli(Options, prog="python -m coteach.report", args=arguments)
+    try:
+        if not options.runs:
+            raise InputError("no run given; expected at least one folder")
+        groups = None if options.groups is None else _read_groups(options.groups)
+        written = report(options.runs, options.output, groups)
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    width = max(map(cell_len, written))  # Japanese characters are two columns wide
+    for name, title in written.items():
+        print(f"{set_cell_size(name, width)}  {title}")
+    print(f"Written to {options.output}")
+    return 0
+
+
+def _read_groups(path: Path) -> dict[str, list[str]]:
+    try:
+        groups = json.loads(path.read_bytes().decode("utf-8"))
+    except OSError as error:
+        raise InputError.at(path, None, f"cannot be read: {error.strerror}") from None
+    except ValueError as error:
+        raise InputError.at(path, None, f"expected JSON: {error}") from None
+    if not isinstance(groups, dict) or not all(
+        isinstance(names, list) and names for names in groups.values()
+    ):
+        raise InputError.at(path, None, 'expected {"group": ["category", …], …}')
+    return groups
+
+
+def _check_groups(groups: Mapping[str, Sequence[str]], categories: set[str]) -> None:
+    for group, names in groups.items():
+        unknown = [name for name in names if name not in categories]
+        if unknown:
+            raise InputError(
+                f"groups: no run of category {unknown[0]!r} (group {group!r}); expected some of "
+                f"{sorted(categories)}"
+            )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,80 @@
+"""Tables as text for people and as CSV for programs."""
+
+from __future__ import annotations
+
+import csv
+import textwrap
+from io import StringIO
+from pathlib import Path
+
+from rich import box
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table as Grid
+
+from coteach.data.shinra import replacing
+from coteach.reporting.tables import Cell, Column, Form, Table
+
+__all__ = ["as_text", "write_csv", "write_text"]
+
+_WIDE = 10_000  # characters: no cell is folded
+_NOTE = 100  # characters of a line of the notes
+
+
+def as_text(table: Table) -> str:
+    """A table with its title and notes; scores are turned on their side where that is narrower."""
+    columns, rows = table.columns, table.rows
+    if len({column.form for column in columns[1:]}) == 1 and len(rows) < len(columns) - 1:
+        columns, rows = _turned(table)
+    grid = Grid(box=box.SIMPLE_HEAD, pad_edge=False)
+    for column in columns:
+        grid.add_column(escape(column.name), justify="left" if column.form == "text" else "right")
+    for row in rows:
+        cells = zip(row, columns, strict=True)
+        grid.add_row(*(escape(_shown(cell, column.form)) for cell, column in cells))
+    console = Console(file=StringIO(), width=_WIDE, color_system=None, highlight=False)
+    with console.capture() as capture:
+        console.print(grid)
+    lines = [table.title, *map(str.rstrip, capture.get().splitlines())]
+    notes = (textwrap.fill(note, _NOTE) for note in table.notes)
+    return "\n".join([*lines, *notes]).rstrip() + "\n"
+
+
+def write_text(table: Table, path: Path) -> None:
+    """Write a table for people."""
+    with replacing(path) as file:
+        file.write(as_text(table))
+
+
+def write_csv(table: Table, path: Path) -> None:
+    """Write a table for programs: fractions of 1 and full precision, no cell where no value is."""
+    with replacing(path) as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(column.name for column in table.columns)
+        writer.writerows(table.rows)
+
+
+def _turned(table: Table) -> tuple[tuple[Column, ...], tuple[tuple[Cell, ...], ...]]:
+    form = table.columns[1].form
+    columns = (Column("", "text"), *(Column(str(row[0]), form) for row in table.rows))
+    rows = tuple(
+        (column.name, *(row[number] for row in table.rows))
+        for number, column in enumerate(table.columns[1:], start=1)
+    )
+    return columns, rows
+
+
+def _shown(cell: Cell, form: Form) -> str:
+    if cell is None:
+        return "-"
+    if isinstance(cell, str):
+        return cell
+    match form:
+        case "share":
+            return f"{100 * cell:.2f}"
+        case "difference":
+            return f"{100 * cell:+.2f}"
+        case "number":
+            return f"{cell:.3g}"
+        case _:
+            return str(cell)

@@ -1,0 +1,165 @@
+"""Finished runs, read from their folders: who was scored, where, and every count behind it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from coteach.errors import InputError
+from coteach.evaluation.scoreboard import Kind
+from coteach.evaluation.shinra import Counts
+
+__all__ = ["Run", "read_runs"]
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a finished run's folder says.
+
+    Attributes:
+        folder: where it is.
+        recipe: the recipe, as ``recipe.json`` has it.
+        seed: of everything random in it.
+        category: the category of its data or, where that names none, its folder of pages.
+        training_pages: pages that the student learnt from.
+        labelled_pages: those of them with gold.
+        kinds: system → team, baseline or student, in the order of the summary.
+        page_ids: the scored pages.
+        pages: system → counts, shape (pages, 3): true positives, predicted, gold.
+        attributes: system → attribute → its counts over all pages.
+    """
+
+    folder: Path
+    recipe: Mapping[str, Any]
+    seed: int
+    category: str
+    training_pages: int
+    labelled_pages: int
+    kinds: Mapping[str, Kind]
+    page_ids: tuple[str, ...]
+    pages: Mapping[str, np.ndarray]
+    attributes: Mapping[str, Mapping[str, Counts]]
+
+
+def read_runs(folders: Sequence[Path]) -> list[Run]:
+    """The runs in some folders, each a run's own or one that holds runs at any depth.
+
+    Raises:
+        InputError: a folder has no run, a run is not finished or was scored by an older version,
+            or two runs of a category were scored on different pages.
+    """
+    found = [folder for start in folders for folder in _run_folders(Path(start))]
+    runs = [_read_run(folder) for folder in dict.fromkeys(found)]
+    first: dict[str, Run] = {}
+    for run in runs:
+        other = first.setdefault(run.category, run)
+        if run.page_ids != other.page_ids or not np.array_equal(_gold(run), _gold(other)):
+            raise InputError.at(
+                run.folder / "pages.json",
+                None,
+                f"other pages or another gold than in {other.folder}, also of {run.category!r}; "
+                "expected runs of a category to share them (data.report and data.splits say which)",
+            )
+    return runs
+
+
+def _run_folders(start: Path) -> list[Path]:
+    if not start.is_dir():
+        raise InputError.at(start, None, "no such folder; expected a run's, or one that holds runs")
+    found = list(_walk(start))
+    if not found:
+        raise InputError.at(start, None, "no run here; expected a folder with recipe.json")
+    return found
+
+
+def _walk(folder: Path) -> Iterator[Path]:
+    if (folder / "recipe.json").exists():
+        yield folder
+        return
+    for child in sorted(folder.iterdir()):
+        if child.is_dir():
+            yield from _walk(child)
+
+
+def _read_run(folder: Path) -> Run:
+    if not (folder / "summary.json").exists():
+        raise InputError.at(
+            folder / "summary.json",
+            None,
+            "missing: this run is not finished; finish it (the same command goes on with it) or "
+            "name the finished runs one by one",
+        )
+    summary = _read_json(folder / "summary.json")
+    for path, missing in (
+        (folder / "pages.json", not (folder / "pages.json").exists()),
+        (folder / "summary.json", "attributes" not in summary),
+    ):
+        if missing:
+            raise InputError.at(
+                path,
+                None,
+                "no counts here: an older version scored this run. Give its command of "
+                f"coteach.train again with --output {folder}, which only scores a finished run, or "
+                "train it anew if its recipe is no longer the same",
+            )
+    recipe, pages = _read_json(folder / "recipe.json"), _read_json(folder / "pages.json")
+    try:
+        return _run(folder, recipe["recipe"], summary, pages)
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise InputError.at(folder, None, f"not the files of a run: {error!r}") from None
+
+
+def _run(folder: Path, recipe: Any, summary: Any, pages: Any) -> Run:
+    kinds = {name: entry["kind"] for name, entry in summary["scores"].items()}
+    attributes = summary["attributes"]
+    return Run(
+        folder=folder,
+        recipe=recipe,
+        seed=summary["seed"],
+        category=_category(recipe["data"]),
+        training_pages=summary["pages"]["training"],
+        labelled_pages=summary["pages"]["labelled"],
+        kinds=kinds,
+        page_ids=tuple(pages["page_ids"]),
+        pages={
+            name: np.array(
+                [pages["true_positives"][name], pages["predicted"][name], pages["gold"]],
+                dtype=np.int64,
+            ).T
+            for name in kinds
+        },
+        attributes={
+            name: {
+                attribute: Counts(
+                    attributes["true_positives"][name][attribute],
+                    attributes["predicted"][name][attribute],
+                    gold,
+                )
+                for attribute, gold in attributes["gold"].items()
+            }
+            for name in kinds
+        },
+    )
+
+
+def _category(data: Mapping[str, Any]) -> str:
+    named = data.get("category")
+    return named if isinstance(named, str) else Path(data.get("pages") or data["type"]).name
+
+
+def _read_json(path: Path) -> Any:
+    try:
+        return json.loads(path.read_bytes().decode("utf-8"))
+    except OSError as error:
+        raise InputError.at(path, None, f"cannot be read: {error.strerror}") from None
+    except ValueError as error:
+        raise InputError.at(path, None, f"expected JSON: {error}") from None
+
+
+def _gold(run: Run) -> np.ndarray:
+    return next(iter(run.pages.values()))[:, 2]

@@ -1,0 +1,106 @@
+from __future__ import annotations
+
+import csv
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from fake_runs import found, gold, student, teams, write_run
+
+from coteach.report import main
+
+pytest.importorskip("matplotlib")
+pytest.importorskip("matplotlib_fontja")
+
+
+def write_runs(folder: Path, categories: tuple[str, ...] = ("城",)) -> Path:
+    for category in categories:
+        for seed in (1, 2):
+            systems = {**teams(category, [0.5, 0.4, 0.3]), **student(category, 0.6, seed)}
+            systems["gold_only"] = ("baseline", found(gold(category), 0.3, seed))
+            write_run(folder / f"{category}{seed}", category, systems, seed=seed)
+    return folder
+
+
+def test_one_category(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    runs = write_runs(tmp_path / "runs")
+    output = tmp_path / "report"
+    assert main([str(runs), "--output", str(output)]) == 0
+    tables = ["attributes_城", "comparisons", "figure2", "figure2_tests", "seeds"]
+    expected = {f"{name}.{kind}" for name in tables for kind in ("txt", "csv")}
+    assert {path.name for path in output.iterdir()} == expected | {"figure2.png"}
+    printed = capsys.readouterr().out
+    assert all(name in printed for name in [*tables, "figure2.png", f"Written to {output}"])
+
+
+def test_several_categories_in_groups_and_a_sweep(tmp_path: Path) -> None:
+    runs = write_runs(tmp_path / "runs", ("城", "Lake"))
+    more = student("城", 0.7, 5)
+    write_run(tmp_path / "more", "城", {**teams("城", [0.5, 0.4, 0.3]), **more}, training=5000)
+    groups = tmp_path / "groups.json"
+    groups.write_text(json.dumps({"建物": ["城"]}), encoding="utf-8")
+    output = tmp_path / "report"
+    arguments = [str(runs), str(tmp_path / "more"), "--output", str(output)]
+    assert main([*arguments, "--groups", str(groups)]) == 0
+    written = {path.name for path in output.iterdir()}
+    assert {"table1.csv", "table2.txt", "attributes_Lake.csv", "figure3.png"} <= written
+    with (output / "table1.csv").open(encoding="utf-8", newline="") as file:
+        assert [row[0] for row in csv.reader(file)] == ["group", "建物", "all"]
+
+
+def test_the_report_is_the_same_again(tmp_path: Path) -> None:
+    runs = write_runs(tmp_path / "runs")
+    output = tmp_path / "report"
+    contents = []
+    for _ in range(2):
+        assert main([str(runs), "--output", str(output)]) == 0
+        contents.append({path.name: path.read_bytes() for path in output.iterdir()})
+    assert contents[0] == contents[1]
+
+
+@pytest.mark.parametrize(
+    ("groups", "message"),
+    [
+        ('{"a": ["Lake"]}', r"no run of category 'Lake' (group 'a')"),
+        ('{"a": []}', 'expected {"group": ["category", …], …}'),
+        ('["a"]', 'expected {"group": ["category", …], …}'),
+        ("{", "expected JSON"),
+        (None, "cannot be read: No such file"),
+    ],
+)
+def test_wrong_groups(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], groups: str | None, message: str
+) -> None:
+    runs = write_runs(tmp_path / "runs")
+    path = tmp_path / "groups.json"
+    if groups is not None:
+        path.write_text(groups)
+    arguments = [str(runs), "--output", str(tmp_path / "report"), "--groups", str(path)]
+    assert main(arguments) == 2
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / "report").exists()
+
+
+def test_errors_are_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    runs = write_runs(tmp_path / "runs")
+    (runs / "城1" / "summary.json").unlink()
+    assert main([str(runs), "--output", str(tmp_path / "report")]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("error: ")
+    assert error.count("\n") == 1
+    assert "城1/summary.json: missing: this run is not finished" in error
+    assert not (tmp_path / "report").exists()
+
+
+def test_help_is_quick_and_needs_no_package_that_draws() -> None:
+    code = (
+        "import sys; from coteach.report import main\n"
+        "try: main(['--help'])\n"
+        "except SystemExit: pass\n"
+        "assert not {'torch', 'matplotlib', 'scipy'} & sys.modules.keys()"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+    assert "RUN [RUN ...]" in result.stdout
