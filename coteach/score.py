@@ -17,7 +17,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from coteach.data.shinra import AnnotationFile, read_annotation_file, read_page_ids
+from coteach.data.defects import Defects, OnBadLine
+from coteach.data.shinra import read_annotation_file, read_gold, read_page_ids
 from coteach.errors import InputError
 from coteach.evaluation.shinra import Average, Counts, Score, page_counts, score
 from coteach.evaluation.significance import Interval, f1_difference
@@ -52,6 +53,9 @@ class Options:
     offsets: Literal["text", "html"] = "text"
     """Which places to compare, text_offset or html_offset."""
 
+    on_bad_line: OnBadLine = "stop"
+    """A line that cannot be used: stop with an error, or skip it, count it and go on."""
+
     as_json: Annotated[bool, tyro.conf.arg(name="json"), tyro.conf.FlagCreatePairsOff] = False
     """Print the scores as one JSON object, as fractions, and nothing else."""
 
@@ -64,13 +68,13 @@ class Comparison:
         scores: system (its path as given) → score, in the order given.
         page_counts: system → counts of each page, shape (pages, 3), of the micro-average.
         pages: which pages were scored, in words.
-        without_place: file → number of its lines that were skipped, having no place; no zeros.
+        defects: what was wrong or remarkable in the files.
     """
 
     scores: Mapping[str, Score]
     page_counts: Mapping[str, np.ndarray]
     pages: str
-    without_place: Mapping[str, int]
+    defects: Defects
 
     def differences(self) -> dict[str, Interval]:
         """Each further system's micro-F1 minus that of the first, with its interval."""
@@ -81,7 +85,7 @@ class Comparison:
         }
 
     def as_json(self) -> dict[str, Any]:
-        """The scores as fractions, and the page rule."""
+        """The scores as fractions, the page rule, and what was skipped or remarkable."""
         return {
             "scores": {
                 system: {
@@ -94,6 +98,7 @@ class Comparison:
                 for system, result in self.scores.items()
             },
             "pages": self.pages,
+            "input": self.defects.as_json(),
         }
 
 
@@ -103,6 +108,7 @@ def compare(
     *,
     pages: str | Path | None = None,
     offsets: Literal["text", "html"] = "text",
+    on_bad_line: OnBadLine = "stop",
 ) -> Comparison:
     """Scores the submission files ``systems`` against the file ``gold``; see :class:`Options`.
 
@@ -115,13 +121,8 @@ def compare(
     for number, name in enumerate(names):
         if Path(name) in map(Path, names[:number]):
             raise InputError(f"system {name!r} is given twice; expected different files")
-    gold_file = _read(gold, offsets)
-    if not gold_file.values:
-        raise InputError.at(gold, None, "the gold has no value; expected at least one")
-    if len(gold_file.entity_types) > 1:
-        found = ", ".join(sorted(gold_file.entity_types))
-        raise InputError.at(gold, None, f"expected one ENE, that of the category, got {found}")
-
+    defects = Defects(on_bad_line)
+    gold_file = read_gold(gold, offsets=offsets, defects=defects)
     page_ids: list[str] | None = None
     rule = f"pages of the gold file ({len(gold_file.values)})"
     if pages is not None:
@@ -130,7 +131,7 @@ def compare(
             raise InputError.at(pages, None, "no page id; expected one a line")
         rule = f"the {len(page_ids)} pages of {pages}"
 
-    files = {name: _read(name, offsets) for name in names}
+    files = {name: read_annotation_file(name, offsets=offsets, defects=defects) for name in names}
     entity_type = next(iter(gold_file.entity_types), None)
     return Comparison(
         scores={
@@ -144,11 +145,7 @@ def compare(
             for name, file in files.items()
         },
         pages=rule,
-        without_place={
-            name: file.without_place
-            for name, file in {str(gold): gold_file, **files}.items()
-            if file.without_place
-        },
+        defects=defects,
     )
 
 
@@ -157,7 +154,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = tyro.cli(Options, prog="python -m coteach.score", args=arguments)
     try:
         comparison = compare(
-            options.gold, options.systems, pages=options.pages, offsets=options.offsets
+            options.gold,
+            options.systems,
+            pages=options.pages,
+            offsets=options.offsets,
+            on_bad_line=options.on_bad_line,
         )
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
@@ -167,15 +168,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     else:
         _print(comparison, Console(highlight=False))
     return 0
-
-
-def _read(path: str | Path, offsets: Literal["text", "html"]) -> AnnotationFile:
-    file = read_annotation_file(path, offsets=offsets)
-    if file.without_place and not file.values:
-        raise InputError.at(
-            path, None, f"none of its {file.without_place} lines has {offsets}_offset"
-        )
-    return file
 
 
 def _figures(of: Counts | Average) -> dict[str, float]:
@@ -216,9 +208,8 @@ def _print(comparison: Comparison, console: Console) -> None:
     console.print(f"Scored on {comparison.pages}.", markup=False, soft_wrap=True)
     if several:
         console.print("Intervals: paired bootstrap over these pages, 2,000 draws.")
-    for file, count in comparison.without_place.items():
-        note = f"{file}: {count} lines without the place asked for were skipped."
-        console.print(note, markup=False, soft_wrap=True)
+    for line in comparison.defects.report():
+        console.print(line, markup=False, soft_wrap=True)
 
 
 def _table(title: str) -> Table:

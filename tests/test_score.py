@@ -49,7 +49,7 @@ def figures(precision: float, recall: float, f1: float) -> object:
 def test_json(files: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert main([*files, "--json"]) == 0
     printed = json.loads(capsys.readouterr().out)
-    assert list(printed) == ["scores", "pages"]
+    assert list(printed) == ["scores", "pages", "input"]
     assert list(printed["scores"]) == files[1:]
     assert printed["scores"][files[1]] == {
         "micro": figures(2 / 3, 2 / 4, 4 / 7),
@@ -97,14 +97,16 @@ def test_html_offsets(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Non
     assert main([gold, system, "--offsets", "html"]) == 0
     assert "57.1" in capsys.readouterr().out
     assert main([gold, system]) == 2
-    assert "gold.json: none of its 4 lines has text_offset" in capsys.readouterr().err
+    assert "gold.json: no line gives a value: 4 without text_offset" in capsys.readouterr().err
 
 
-def test_skipped_lines_are_told(files: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+def test_lines_without_a_place_are_told(
+    files: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
     with Path(files[1]).open("a") as file:
         file.write('{"page_id": "1", "attribute": "名前", "text_offset": null}\n')
     assert main(files[:2]) == 0
-    assert "1 lines without the place asked for were skipped" in capsys.readouterr().out
+    assert "Place.json: 1 without a place" in capsys.readouterr().out
 
 
 def test_names_are_kept_as_given(files: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -127,7 +129,7 @@ def test_errors_are_one_line_and_exit_with_2(
         ([files[0]], "no system given"),
         ([files[0], "absent.json"], "absent.json: cannot be read"),
         ([files[0], str(broken)], "broken:2: key 'attribute' is missing"),
-        ([str(empty), files[1]], "empty: the gold has no value"),
+        ([str(empty), files[1]], "empty: no annotation here; expected the gold"),
         ([*files, "--pages", str(empty)], "empty: no page id"),
     ]:
         assert main(arguments) == 2
@@ -140,8 +142,28 @@ def test_errors_are_one_line_and_exit_with_2(
 def test_a_gold_of_two_categories_is_refused(files: list[str]) -> None:
     with Path(files[0]).open("a") as file:
         file.write('{"page_id": "1", "ENE": "1.1", "attribute": "名前"}\n')
-    with pytest.raises(InputError, match=r"gold\.json: expected one ENE.*got 1, 1\.1"):
+    with pytest.raises(InputError, match=r'gold\.json:5: expected one ENE.*got "1.1", .* "1"'):
         compare(files[0], files[1:])
+    comparison = compare(files[0], files[1:], on_bad_line="skip")
+    assert comparison.scores[files[1]].micro.gold == len(GOLD)
+    assert comparison.defects.skipped == {files[0]: {"another ENE": 1}}
+
+
+def test_bad_lines_can_be_skipped_and_are_told(
+    files: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with Path(files[1]).open("a") as file:
+        file.write('{"page_id": "1"\n{"page_id": "\\ud800", "attribute": "名前"}\n')
+    assert main(files) == 2
+    assert "Place.json:5: not JSON" in capsys.readouterr().err
+    assert main([*files, "--on-bad-line", "skip"]) == 0
+    printed = capsys.readouterr().out
+    assert "57.1" in printed
+    assert f"{files[1]}: 2 of 6 lines skipped: 1 not JSON, 1 lone surrogate" in printed
+    assert f"for example {files[1]}:5: not JSON" in printed
+    assert main([*files, "--on-bad-line", "skip", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)["input"]
+    assert told["skipped"] == {files[1]: {"not JSON": 1, "lone surrogate": 1}}
 
 
 def test_a_system_that_found_nothing_scores_zero(files: list[str], tmp_path: Path) -> None:

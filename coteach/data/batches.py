@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -10,13 +10,13 @@ MEGABATCH = 50  # steps whose windows are sorted by length together
 
 
 def plan_epoch(
-    lengths: Sequence[int],
+    lengths: Sequence[int] | np.ndarray,
     batch_size: int,
     pieces: int,
     seed: int,
     epoch: int,
     group_by_length: bool = True,
-) -> list[list[list[int]]]:
+) -> Iterator[list[list[int]]]:
     """The windows of every step of an epoch.
 
     A step takes ``batch_size`` × ``pieces`` windows; its pieces are the micro-batches of all
@@ -31,22 +31,21 @@ def plan_epoch(
         epoch: counts from 0.
         group_by_length: let windows of similar length share a step, which saves padding.
 
-    Returns:
-        steps → pieces → window numbers.
+    Yields:
+        A step: pieces → window numbers.
     """
     generator = np.random.default_rng((seed, epoch))
     order = generator.permutation(len(lengths))
     size = batch_size * pieces
+    starts = np.arange(0, len(order), size)
     if group_by_length:
         sizes = np.asarray(lengths)
-        parts = [
-            part[np.argsort(-sizes[part], kind="stable")]
-            for part in np.split(order, range(size * MEGABATCH, len(order), size * MEGABATCH))
-        ]
-        order = np.concatenate(parts) if len(order) else order
-    steps = [order[start : start + size] for start in range(0, len(order), size)]
-    if steps and len(steps[-1]) < pieces:
-        steps[-1] = np.concatenate([steps[-1], np.resize(order, pieces - len(steps[-1]))])
-    if group_by_length:
-        steps = [steps[number] for number in generator.permutation(len(steps))]
-    return [[piece.tolist() for piece in np.array_split(step, pieces)] for step in steps]
+        for first in range(0, len(order), size * MEGABATCH):
+            part = order[first : first + size * MEGABATCH]
+            part[:] = part[np.argsort(-sizes[part], kind="stable")]
+        starts = generator.permutation(starts)
+    for start in starts:
+        step = order[start : start + size]
+        if len(step) < pieces:
+            step = np.concatenate([step, np.resize(order, pieces - len(step))])
+        yield [piece.tolist() for piece in np.array_split(step, pieces)]

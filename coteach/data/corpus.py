@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import random
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 
+from coteach.data.defects import Defects
 from coteach.data.pages import Annotations, Page
 from coteach.data.sources import Split, TaskData, gold_split
 from coteach.errors import InputError
@@ -27,6 +30,8 @@ class Corpus:
         page_ids: the training pages, labelled ones first: what edges are evaluated on.
         unlabelled: ids of all pages that belong to none of these splits; unlike the rest they
             show how the teams do on pages they did not train on.
+        defects: what was wrong or remarkable in the files; also how many of a team's values are
+            of attributes that the training gold lacks, which nobody learns.
     """
 
     pages: Mapping[str, Page]
@@ -37,19 +42,22 @@ class Corpus:
     teams: tuple[Annotations, ...]
     page_ids: tuple[str, ...]
     unlabelled: tuple[str, ...]
+    defects: Defects = field(default_factory=Defects)
 
 
-def load_corpus(data: TaskData, seed: int) -> Corpus:
+def load_corpus(data: TaskData, seed: int, cache: Path | None = None) -> Corpus:
     """Read and check everything a run needs.
 
     Args:
         data: where it lies.
         seed: of the sample of pages and, without dev pages, of those set aside.
+        cache: a folder for what the teams found, which may be more than memory holds; None: it
+            is held in memory.
 
     Raises:
         InputError: a file is missing or wrong, or two splits share a page.
     """
-    sources = data.read()
+    sources = data.read(cache)
     train, dev, report = sources.train, sources.dev, sources.report
     if dev is None:
         train, dev = _set_aside(train, data.dev_fraction, seed)
@@ -57,6 +65,12 @@ def load_corpus(data: TaskData, seed: int) -> Corpus:
     attributes = sorted({span.attribute for spans in train.gold.values.values() for span in spans})
     if not attributes:
         raise InputError("data: the training gold has no value; expected at least one")
+    for team in sources.teams:
+        found = Counter(span.attribute for spans in team.values.values() for span in spans)
+        unknown = sum(count for attribute, count in found.items() if attribute not in attributes)
+        sources.defects.note(f"team {team.name}", "of attributes not in the training gold", unknown)
+    for page_id in (*dev.page_ids, *(report.page_ids if report else ())):
+        sources.pages[page_id]  # a page that cannot be read is an error now, not after training
     listed = sources.listed
     kept_apart = {*train.page_ids, *dev.page_ids, *(report.page_ids if report else ())}
     kept_apart.update(listed.get("dev", ()), listed.get("report", ()))
@@ -71,6 +85,7 @@ def load_corpus(data: TaskData, seed: int) -> Corpus:
         teams=sources.teams,
         page_ids=_sample(train.page_ids, candidates, data.max_pages, seed),
         unlabelled=unlabelled,
+        defects=sources.defects,
     )
 
 

@@ -14,19 +14,30 @@ Lines and offsets count from 0, offsets in code points within the line, and the 
 
 from __future__ import annotations
 
-import codecs
-import errno
 import json
 import os
-from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Literal, TextIO
+from typing import Any
 
+from coteach.data.defects import Defects, LineError
+from coteach.data.files import byte_lines, not_utf8, opening, replacing
 from coteach.data.pages import Annotations, Page
+from coteach.data.shinra_lines import (
+    Entry,
+    Offsets,
+    check_order,
+    check_place,
+    compare_text,
+    decoded,
+    has_lone_surrogate,
+    parse_entry,
+    quote,
+)
+from coteach.data.store import hold_values, store_values
 from coteach.errors import InputError
 from coteach.model.spans import Span
 
@@ -35,6 +46,7 @@ __all__ = [
     "list_page_ids",
     "read_annotation_file",
     "read_annotations",
+    "read_gold",
     "read_page",
     "read_page_ids",
     "read_pages",
@@ -42,8 +54,6 @@ __all__ = [
     "replacing",
     "write_submission",
 ]
-
-Offsets = Literal["text", "html"]
 
 
 @dataclass(frozen=True)
@@ -56,12 +66,14 @@ class AnnotationFile:
         entity_types: the distinct ``ENE`` ids, for example {"1.6.5.3"} for airports.
         without_place: number of lines that have no place of the kind asked for. In the data of
             2020 and later these are the "generic term" flags, which mark no characters.
+        repeated: number of lines that give a value once more.
     """
 
     values: Mapping[str, frozenset[Span]]
     titles: Mapping[str, str]
     entity_types: frozenset[str]
     without_place: int
+    repeated: int = 0
 
 
 # Pages
@@ -71,14 +83,19 @@ def list_page_ids(folder: str | Path) -> list[str]:
     """The ids of the pages ``<page_id>.txt`` in a category's folder, sorted as strings.
 
     Raises:
-        InputError: the folder does not exist or has no page.
+        InputError: the folder does not exist or has no page, or a name is not UTF-8.
     """
     folder = Path(folder)
     if not folder.is_dir():
         raise InputError.at(folder, None, "no such folder; expected a folder of <page_id>.txt")
-    page_ids = sorted(path.stem for path in folder.glob("*.txt"))
+    with os.scandir(folder) as entries:  # one by one: a category may have 300,000
+        names = (entry.name for entry in entries)
+        page_ids = sorted(name.removesuffix(".txt") for name in names if name.endswith(".txt"))
     if not page_ids:
         raise InputError.at(folder, None, "no page here; expected files <page_id>.txt")
+    for page_id in page_ids:
+        if has_lone_surrogate(page_id):  # what Python makes of bytes that are not UTF-8
+            raise InputError.at(folder, None, f"page id {quote(page_id)}: the name is not UTF-8")
     return page_ids
 
 
@@ -89,13 +106,13 @@ def read_page(path: str | Path) -> Page:
         InputError: the file does not exist or is not UTF-8.
     """
     path = Path(path)
-    with _opening(path):
+    with opening(path):
         content = path.read_bytes()
     try:
         # Decoded from bytes: newline translation would move every offset after a carriage return.
         return Page(path.stem, content.decode("utf-8"))
     except UnicodeDecodeError as error:
-        raise InputError.at(path, None, _not_utf8(error)) from None
+        raise InputError.at(path, None, not_utf8(error)) from None
 
 
 def read_pages(folder: str | Path) -> dict[str, Page]:
@@ -105,8 +122,18 @@ def read_pages(folder: str | Path) -> dict[str, Page]:
 
 
 def read_page_ids(path: str | Path) -> list[str]:
-    """Page ids from a text file, one a line; blank lines and repeated ids are dropped."""
-    return list(dict.fromkeys(line.strip() for _, line in _text_lines(Path(path))))
+    """Page ids from a text file, one a line; blank lines and repeated ids are dropped.
+
+    Raises:
+        InputError: the file cannot be read or is not UTF-8.
+    """
+    page_ids: dict[str, None] = {}
+    for number, line in byte_lines(Path(path)):
+        try:
+            page_ids[decoded(line).strip()] = None
+        except LineError as error:
+            raise InputError.at(path, number, str(error)) from None
+    return list(page_ids)
 
 
 # Annotations
@@ -120,12 +147,16 @@ def read_annotations(
     processed: str | Path | None = None,
     offsets: Offsets = "text",
     check_text: bool = True,
+    defects: Defects | None = None,
+    cache: Path | None = None,
 ) -> Annotations:
     """What the source ``name`` says, from its file of annotations.
 
+    A file without any line says that nothing was found.
+
     Args:
-        path: JSON lines, one value a line. Repeated values count once; lines without a place are
-            skipped (:func:`read_annotation_file` counts them).
+        path: JSON lines, one value a line. Repeated values count once; lines without a place say
+            nothing (:func:`read_annotation_file` counts both).
         name: the source's name, for example a team's id.
         pages: the pages; with them, places and texts are checked against the page's own text.
         processed: a file of the ids of the pages that the source processed, one a line. Default:
@@ -133,21 +164,28 @@ def read_annotations(
         offsets: which of the two places to read, ``text_offset`` or ``html_offset``. The latter
             is a place in the HTML file and is never checked against ``pages``.
         check_text: whether a value's own ``text`` must be that of its place. The scorer looks at
-            places alone, and real submissions are careless with the text.
+            places alone, and real submissions are careless with the text: without the check
+            such lines are used, and counted.
+        defects: counts what is wrong or remarkable and, unless it says otherwise, has the lines
+            that cannot be used left out. Default: the first of them is an error.
+        cache: a folder to keep the values in, which may be more than memory holds. Default: they
+            are held in memory.
 
     Raises:
-        InputError: a line is not a valid annotation, or its value lies on a page that is not
-            among ``processed``.
+        InputError: the file cannot be read, a line is not a valid annotation or its value lies
+            on a page that is not among ``processed``, or there are lines and none gives a value.
     """
-    file = read_annotation_file(path, pages=pages, offsets=offsets, check_text=check_text)
-    values = file.values
-    if processed is None:
-        return Annotations(name, values)
-    processed_ids = frozenset(read_page_ids(processed))
-    for page_id in values:
-        if page_id not in processed_ids:
-            raise InputError.at(path, None, f"value on page {page_id!r}, not among {processed}")
-    return Annotations(name, values, processed_ids)
+    processed_ids = None if processed is None else frozenset(read_page_ids(processed))
+    file = _read(
+        Path(path),
+        pages=pages,
+        listed=None if processed_ids is None else (processed_ids, str(processed)),
+        offsets=offsets,
+        check_text=check_text,
+        defects=defects,
+        cache=cache,
+    )
+    return Annotations(name, file.values, processed_ids)
 
 
 def read_annotation_file(
@@ -156,62 +194,63 @@ def read_annotation_file(
     pages: Mapping[str, Page] | None = None,
     offsets: Offsets = "text",
     check_text: bool = True,
+    defects: Defects | None = None,
 ) -> AnnotationFile:
     """The values, titles and entity types of a file of annotations.
 
     Arguments and errors as in :func:`read_annotations`.
     """
-    path = Path(path)
-    values: defaultdict[str, set[Span]] = defaultdict(set)
-    titles: dict[str, str] = {}
-    entity_types = set()
-    without_place = 0
+    return _read(Path(path), pages=pages, offsets=offsets, check_text=check_text, defects=defects)
 
-    # A file keeps a page's values together, so a few split pages are enough.
-    @lru_cache(maxsize=16)
-    def lines_of(page_id: str) -> list[str]:
-        if pages is None or page_id not in pages:
-            raise InputError(f"unknown page {page_id!r}; expected the id of one of the pages")
-        return pages[page_id].lines
 
-    for number, line in _text_lines(path):
-        try:
-            entry = _json_object(line)
-            page_id = _page_id(entry)
-            attribute = _text_of(entry, "attribute")
-            if entry.get("title") is not None:
-                titles[page_id] = str(entry["title"])
-            if entry.get("ENE") is not None:
-                entity_types.add(str(entry["ENE"]))
-            place = entry.get(f"{offsets}_offset")
-            if place is None:
-                without_place += 1
-                continue
-            span = _span(attribute, place)
-            if pages is not None and offsets == "text":
-                text = place.get("text") if check_text else None
-                _check_place(span, lines_of(page_id), text)
-        except InputError as error:
-            raise InputError.at(path, number, str(error)) from None
-        values[page_id].add(span)
-    return AnnotationFile(
-        values={page_id: frozenset(spans) for page_id, spans in values.items()},
-        titles=titles,
-        entity_types=frozenset(entity_types),
-        without_place=without_place,
+def read_gold(
+    path: str | Path,
+    *,
+    pages: Mapping[str, Page] | None = None,
+    split: Collection[str] | None = None,
+    offsets: Offsets = "text",
+    defects: Defects | None = None,
+) -> AnnotationFile:
+    """A file of annotations that has a value, and whose lines are all of one category.
+
+    Args:
+        path: as the other arguments, as in :func:`read_annotations`.
+        split: ids of the only pages that may have a value. Default: all pages.
+
+    Raises:
+        InputError: as there; the file has no value, or lines name different ``ENE`` ids. Where
+            bad lines are left out, these are the lines that do not name the commonest one.
+    """
+    file = _read(
+        Path(path),
+        pages=pages,
+        listed=None if split is None else (frozenset(split), "the pages of its split"),
+        offsets=offsets,
+        one_entity_type=True,
+        defects=defects,
     )
+    if not file.values:
+        raise InputError.at(path, None, "no annotation here; expected the gold")
+    return file
 
 
 def read_submissions(
-    folder: str | Path, category: str, pages: Mapping[str, Page] | None = None
+    folder: str | Path,
+    category: str,
+    pages: Mapping[str, Page] | None = None,
+    defects: Defects | None = None,
+    cache: Path | None = None,
 ) -> list[Annotations]:
     """All teams' submissions in a category, sorted by team.
 
     Args:
         folder: has a folder per team with ``<category>.json`` and, where the team did not process
-            every page, ``<category>.processed.txt``. A team without the first did not take part.
+            every page, ``<category>.processed.txt``. A team without the first did not take part;
+            a team whose file is empty found nothing.
         category: for example "Airport".
         pages: as in :func:`read_annotations`.
+        defects: as in :func:`read_annotations`.
+        cache: as in :func:`read_annotations`.
 
     Raises:
         InputError: no team took part, or a file cannot be read.
@@ -227,11 +266,119 @@ def read_submissions(
                 pages=pages,
                 processed=processed if processed.exists() else None,
                 check_text=False,
+                defects=defects,
+                cache=cache,
             )
         )
     if not submissions:
         raise InputError.at(folder, None, f"no submission; expected <team>/{category}.json")
     return submissions
+
+
+def _read(
+    path: Path,
+    *,
+    pages: Mapping[str, Page] | None = None,
+    listed: tuple[Collection[str], str] | None = None,
+    offsets: Offsets = "text",
+    check_text: bool = True,
+    one_entity_type: bool = False,
+    defects: Defects | None = None,
+    cache: Path | None = None,
+) -> AnnotationFile:
+    defects = defects or Defects("stop")
+    entries = _entries(path, pages, listed, offsets, check_text, defects)
+    if one_entity_type:
+        entries = _of_one_entity_type(path, entries, defects)
+    titles: dict[str, str] = {}
+    entity_types = set()
+    without_place = placed = 0
+
+    def spans() -> Iterator[tuple[str, Span]]:
+        nonlocal without_place, placed
+        for _, entry in entries:
+            if entry.title is not None and cache is None:
+                titles[entry.page_id] = entry.title
+            if entry.entity_type is not None:
+                entity_types.add(entry.entity_type)
+            if entry.span is None:
+                without_place += 1
+            else:
+                placed += 1
+                yield entry.page_id, entry.span
+
+    values, distinct = hold_values(spans()) if cache is None else store_values(path, spans(), cache)
+    repeated = placed - distinct
+    defects.note(path, "repeated", repeated)
+    defects.note(path, "without a place", without_place)
+    if not values and defects.lines[str(path)]:
+        message = f"no line gives a value: {without_place} without {offsets}_offset"
+        raise InputError.at(path, None, f"{message}, {defects.skipped_in_words(path)}")
+    return AnnotationFile(
+        values=values,
+        titles=titles,
+        entity_types=frozenset(entity_types),
+        without_place=without_place,
+        repeated=repeated,
+    )
+
+
+def _entries(
+    path: Path,
+    pages: Mapping[str, Page] | None,
+    listed: tuple[Collection[str], str] | None,
+    offsets: Offsets,
+    check_text: bool,
+    defects: Defects,
+) -> Iterator[tuple[int, Entry]]:
+    """The lines that can be used, with their numbers.
+
+    ``listed`` are the only pages that may have a value, and the words for them.
+    """
+
+    # A file keeps a page's values together, so a few split pages are enough.
+    @lru_cache(maxsize=16)
+    def lines_of(page_id: str) -> list[str]:
+        if pages is None or page_id not in pages:
+            message = f"unknown page {quote(page_id)}; expected the id of one of the pages"
+            raise LineError("unknown page", message)
+        return pages[page_id].lines
+
+    for number, line in byte_lines(path):
+        defects.lines[str(path)] += 1
+        try:
+            entry = parse_entry(decoded(line), offsets)
+            if entry.span is not None:
+                if listed is not None and entry.page_id not in listed[0]:
+                    message = f"value on page {quote(entry.page_id)}, not among {listed[1]}"
+                    raise LineError("page not listed", message)
+                if pages is not None and offsets == "text":
+                    lines = lines_of(entry.page_id)
+                    check_place(entry.span, lines)
+                    if check_text:
+                        compare_text(entry.span, lines, entry.text)
+                    elif entry.text not in (None, entry.span.text(lines)):
+                        defects.note(path, "with a text not that of the page")
+        except LineError as error:
+            defects.skip(path, number, error)
+        else:
+            yield number, entry
+
+
+def _of_one_entity_type(
+    path: Path, entries: Iterable[tuple[int, Entry]], defects: Defects
+) -> Iterator[tuple[int, Entry]]:
+    """The lines of the commonest entity type, and those that name none."""
+    entries = list(entries)
+    counts = Counter(entry.entity_type for _, entry in entries if entry.entity_type is not None)
+    commonest = counts.most_common(1)[0][0] if counts else None
+    for number, entry in entries:
+        if entry.entity_type in (None, commonest):
+            yield number, entry
+        else:
+            found = f"{quote(entry.entity_type)}, elsewhere {quote(commonest)}"
+            message = f"expected one ENE, that of the category, got {found}"
+            defects.skip(path, number, LineError("another ENE", message))
 
 
 # Submission
@@ -262,9 +409,9 @@ def write_submission(
             lines = page.lines
             for span, score in spans:
                 try:
-                    _check_order(span)
-                    _check_place(span, lines, None)
-                except InputError as error:
+                    check_order(span)
+                    check_place(span, lines)
+                except LineError as error:
                     raise ValueError(f"page {page.page_id!r}, {span}: {error}") from None
                 entry: dict[str, Any] = {
                     "page_id": page.page_id,
@@ -279,137 +426,3 @@ def write_submission(
                 if score is not None:
                     entry["score"] = round(float(score), 6)
                 file.write(json.dumps(entry, ensure_ascii=False, allow_nan=False) + "\n")
-
-
-@contextmanager
-def replacing(path: str | Path) -> Iterator[TextIO]:
-    """A text file that takes the place of ``path`` when the block ends without an error.
-
-    Raises:
-        InputError: there can be no such file.
-    """
-    path = Path(path)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    with _opening(path, "written"):
-        if path.is_dir():
-            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
-        path.parent.mkdir(parents=True, exist_ok=True)
-        file = temporary.open("w", encoding="utf-8", newline="\n")
-    try:
-        with file:
-            yield file
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-# One line of a file
-
-
-@contextmanager
-def _opening(path: Path, purpose: Literal["read", "written"] = "read") -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise InputError.at(path, None, f"cannot be {purpose}: {error.strerror}") from None
-
-
-def _not_utf8(error: UnicodeDecodeError) -> str:
-    byte = error.object[error.start]
-    return f"not UTF-8: byte 0x{byte:02x} at position {error.start}"
-
-
-def _text_lines(path: Path) -> Iterator[tuple[int, str]]:
-    """The lines that are not blank, with their numbers from 1; a byte order mark is dropped."""
-    with _opening(path):
-        file = path.open("rb")
-    with file:
-        for number, line in enumerate(file, start=1):  # a binary file breaks at "\n" only
-            if number == 1:
-                line = line.removeprefix(codecs.BOM_UTF8)
-            try:
-                text = line.decode("utf-8")
-            except UnicodeDecodeError as error:
-                raise InputError.at(path, number, f"{_not_utf8(error)} of the line") from None
-            if text.strip():
-                yield number, text
-
-
-def _json_object(text: str) -> dict[str, Any]:
-    try:
-        entry = json.loads(text)
-    except ValueError as error:
-        raise InputError(f"not JSON: {error}, in {_quote(text.strip())}") from None
-    if not isinstance(entry, dict):
-        raise InputError(f"expected an object with page_id and attribute, got {_quote(entry)}")
-    return entry
-
-
-def _page_id(entry: Mapping[str, Any]) -> str:
-    value = _required(entry, "page_id")
-    # Some systems write numbers; ids are compared as strings everywhere.
-    if isinstance(value, int) and not isinstance(value, bool):
-        return str(value)
-    return _text_of(entry, "page_id")
-
-
-def _text_of(entry: Mapping[str, Any], key: str) -> str:
-    value = _required(entry, key)
-    if not isinstance(value, str) or not value:
-        raise InputError(f"{key}: expected a text that is not empty, got {_quote(value)}")
-    return value
-
-
-def _span(attribute: str, place: object) -> Span:
-    """The span of an offset object; its start comes before its end."""
-    start_line, start_offset = _point(place, "start")
-    end_line, end_offset = _point(place, "end")
-    span = Span(attribute, start_line, start_offset, end_line, end_offset)
-    _check_order(span)
-    return span
-
-
-def _point(place: object, side: str) -> tuple[int, int]:
-    point = _required(place, side)
-    line, offset = _required(point, "line_id"), _required(point, "offset")
-    for key, value in (("line_id", line), ("offset", offset)):
-        if not isinstance(value, int) or isinstance(value, bool) or value < 0:
-            raise InputError(f"{side} {key}: expected a whole number from 0, got {_quote(value)}")
-    return line, offset
-
-
-def _check_order(span: Span) -> None:
-    if (span.start_line, span.start_offset) >= (span.end_line, span.end_offset):
-        raise InputError(
-            f"expected the start before the end, got line {span.start_line} offset "
-            f"{span.start_offset} to line {span.end_line} offset {span.end_offset}"
-        )
-
-
-def _check_place(span: Span, lines: list[str], text: object) -> None:
-    """Checks that a span lies in a page's lines and, unless it is None, that it reads ``text``."""
-    for side, line, offset in (
-        ("start", span.start_line, span.start_offset),
-        ("end", span.end_line, span.end_offset),
-    ):
-        if line >= len(lines):
-            raise InputError(f"{side} line_id: the page has {len(lines)} lines, got {line}")
-        if offset > len(lines[line]):
-            length = len(lines[line])
-            raise InputError(f"{side} offset: line {line} has {length} characters, got {offset}")
-    if text is not None and text != span.text(lines):
-        raise InputError(f"text {_quote(text)} is {_quote(span.text(lines))} in the page")
-
-
-def _required(entry: object, key: str) -> Any:
-    if not isinstance(entry, Mapping):
-        raise InputError(f"expected an object with {key!r}, got {_quote(entry)}")
-    if key not in entry:
-        raise InputError(f"key {key!r} is missing in {_quote(entry)}")
-    return entry[key]
-
-
-def _quote(value: object, length: int = 80) -> str:
-    """The value as written in JSON, cut to a readable length."""
-    text = json.dumps(value, ensure_ascii=False)
-    return text if len(text) <= length else text[: length - 1] + "…"

@@ -7,12 +7,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from coteach.data.defects import Defects, OnBadLine
+from coteach.data.page_folder import PageFolder
 from coteach.data.pages import Annotations, Page
-from coteach.data.shinra import read_annotation_file, read_pages, read_submissions
+from coteach.data.shinra import read_gold, read_submissions
 from coteach.data.sources import Sources, Split, TaskData, gold_split
 from coteach.errors import InputError
 
-__all__ = ["ShinraData"]
+__all__ = ["ShinraData", "read_splits"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,32 +35,48 @@ class ShinraData(TaskData):
     splits: Path | None = None
     """JSON: split → page ids, with "train", "dev" and "report" as far as there are such files.
     Without it a split is the pages that have a value in its file."""
+    on_bad_line: OnBadLine = "stop"
+    """A line that cannot be used: stop with an error, or skip it, count it and go on."""
 
-    def read(self) -> Sources:
-        pages = read_pages(self.pages)
-        listed = _read_splits(self.splits, pages) if self.splits else {}
+    def read(self, cache: Path | None = None) -> Sources:
+        pages = PageFolder(self.pages)
+        listed = read_splits(self.splits, pages) if self.splits else {}
+        defects = Defects(self.on_bad_line)
+
+        def split(name: str, path: Path) -> Split:
+            return _read_split(name, path, listed, pages, defects)
+
         teams: tuple[Annotations, ...] = ()
         if self.submissions is not None:
             category = Path(self.pages).name
-            teams = tuple(read_submissions(self.submissions, category, pages=pages))
+            teams = tuple(read_submissions(self.submissions, category, pages, defects, cache))
         return Sources(
             pages=pages,
-            train=_read_split("train", self.gold, listed, pages),
-            dev=_read_split("dev", self.dev, listed, pages) if self.dev else None,
-            report=_read_split("report", self.report, listed, pages) if self.report else None,
+            train=split("train", self.gold),
+            dev=split("dev", self.dev) if self.dev else None,
+            report=split("report", self.report) if self.report else None,
             teams=teams,
             listed=listed,
+            defects=defects,
         )
 
 
-def _read_splits(path: Path, pages: Mapping[str, Page]) -> dict[str, list[str]]:
+def read_splits(path: Path, pages: Mapping[str, Page]) -> dict[str, list[str]]:
+    """Split → page ids, from a JSON file; of every split all pages are there, or none is.
+
+    Raises:
+        InputError: the file cannot be read, is no such JSON, or names a page that is not there.
+    """
     try:
         listed = json.loads(Path(path).read_text(encoding="utf-8"))
     except OSError as error:
         raise InputError.at(path, None, f"cannot be read: {error.strerror}") from None
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise InputError.at(path, None, f"expected JSON: {error}") from None
-    if not isinstance(listed, dict) or not all(isinstance(ids, list) for ids in listed.values()):
+    if not isinstance(listed, dict) or not all(
+        isinstance(ids, list) and all(isinstance(page_id, str | int) for page_id in ids)
+        for ids in listed.values()
+    ):
         raise InputError.at(path, None, 'expected {"split": ["page id", …], …}')
     result = {name: list(dict.fromkeys(map(str, ids))) for name, ids in listed.items()}
     for name, ids in result.items():
@@ -70,18 +88,12 @@ def _read_splits(path: Path, pages: Mapping[str, Page]) -> dict[str, list[str]]:
 
 
 def _read_split(
-    name: str, path: Path, listed: Mapping[str, Sequence[str]], pages: Mapping[str, Page]
+    name: str,
+    path: Path,
+    listed: Mapping[str, Sequence[str]],
+    pages: Mapping[str, Page],
+    defects: Defects,
 ) -> Split:
-    file = read_annotation_file(path, pages=pages)
-    if not file.values:
-        raise InputError.at(path, None, f"no annotation here; expected the gold of {name!r}")
-    if len(file.entity_types) > 1:
-        found = ", ".join(sorted(file.entity_types))
-        raise InputError.at(path, None, f"expected one ENE, that of the category, got {found}")
+    file = read_gold(path, pages=pages, split=listed.get(name), defects=defects)
     page_ids = tuple(listed.get(name, file.values))
-    outside = sorted(set(file.values) - set(page_ids))
-    if outside:
-        raise InputError.at(
-            path, None, f"page {outside[0]!r} has gold but is not in split {name!r}"
-        )
     return gold_split(name, page_ids, file.values, next(iter(file.entity_types), None))

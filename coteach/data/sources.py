@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from coteach.data.defects import Defects
 from coteach.data.pages import Annotations, Page
 from coteach.errors import InputError
 from coteach.model.spans import Span
@@ -48,6 +49,7 @@ class Sources:
         report: pages for the final table; None where there are none.
         teams: the submissions, sorted by team.
         listed: page ids of every split that the data names, also of those without gold.
+        defects: what was wrong or remarkable in the files.
     """
 
     pages: Mapping[str, Page]
@@ -56,6 +58,7 @@ class Sources:
     report: Split | None = None
     teams: tuple[Annotations, ...] = ()
     listed: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    defects: Defects = field(default_factory=Defects)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,9 +81,16 @@ class TaskData(ABC):
         if self.max_pages < 1:
             raise InputError(f"data.max_pages must be at least 1, got {self.max_pages}")
 
+    def parts(self) -> Mapping[str, TaskData]:
+        """Where this is several tasks, each a run of its own: name → task."""
+        return {}
+
     @abstractmethod
-    def read(self) -> Sources:
+    def read(self, cache: Path | None = None) -> Sources:
         """Read and check everything.
+
+        Args:
+            cache: a folder for values that may outgrow memory; None: they are held in memory.
 
         Raises:
             InputError: a file is missing or wrong.

@@ -6,12 +6,17 @@ import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 import torch
 from datasets import Dataset, Features, List, Value
+from datasets.exceptions import DatasetGenerationError
 from torch import Tensor
 
 from coteach.data.pages import Annotations, Page
@@ -21,6 +26,7 @@ from coteach.model.extraction import assemble
 from coteach.model.iob2 import CLASSES, IGNORE, Fit, Locator, encode, fill
 from coteach.model.windows import windows
 
+BATCH = 1000  # windows that are counted together
 FORMAT = 1  # part of the cache's key: raise it when a row's meaning changes
 
 FEATURES = Features(
@@ -44,12 +50,25 @@ class Windowed:
         sources: names of the annotation sources, in the order of every source axis.
         attributes: names of the attributes, in the order of every attribute axis.
         fits: per source, how its spans fit the tokens.
+        processed: per source, how many of the pages with text it processed.
     """
 
     rows: Dataset
     sources: tuple[str, ...]
     attributes: tuple[str, ...]
     fits: Mapping[str, Fit]
+    processed: Mapping[str, int]
+
+    @property
+    def pages(self) -> int:
+        """How many pages have text."""
+        fits = pc.list_value_length(self.rows.data.column("fit"))  # a page's first window has some
+        return pc.sum(pc.greater(fits, 0)).as_py()
+
+    @cached_property
+    def lengths(self) -> np.ndarray:
+        """Content tokens of every window, (windows,), int32."""
+        return pc.list_value_length(self.rows.data.column("input_ids")).to_numpy()
 
     def class_counts(self, source: str) -> Tensor:
         """How often O, B and I stand in a source's labels, (attributes, 3), int64.
@@ -59,18 +78,28 @@ class Windowed:
         """
         number = self.sources.index(source)
         counts = np.zeros((len(self.attributes), CLASSES), dtype=np.int64)
-        columns = self.rows.select_columns(["has_text", "spans", "processed"])
-        for row in columns:
-            if not row["processed"][number]:
-                continue
-            text = np.asarray(row["has_text"], dtype=bool)
-            counts[:, 0] += text.sum()
-            for owner, attribute, start, stop in row["spans"]:
-                if owner == number:
-                    begins = int(start >= 0)
-                    inside = int(text[max(start, 0) : stop].sum()) - begins
-                    counts[attribute] += (-begins - inside, begins, inside)
+        for has_text, spans, processed in _batches(self.rows, "has_text", "spans", "processed"):
+            sizes = has_text.value_lengths().to_numpy()
+            known = _flat(processed).reshape(-1, len(self.sources))[:, number]
+            text = _flat(has_text) & np.repeat(known, sizes)
+            # Labelled tokens with text before each token of the batch.
+            before = np.concatenate([[0], np.cumsum(text)])
+            counts[:, 0] += before[-1]
+            window = np.repeat(np.arange(len(spans)), spans.value_lengths().to_numpy())
+            owner, attribute, start, stop = _flat(spans.flatten()).reshape(-1, 4).T
+            mine = (owner == number) & known[window]
+            attribute, start, stop = attribute[mine], start[mine], stop[mine]
+            place = (np.cumsum(sizes) - sizes)[window[mine]]
+            begins = (start >= 0).astype(np.int64)
+            inside = before[place + stop] - before[place + np.maximum(start, 0)] - begins
+            np.add.at(counts, attribute, np.stack([-begins - inside, begins, inside], axis=1))
         return torch.from_numpy(counts)
+
+    def labelled_rate(self, source: str) -> float:
+        """The share of all tokens with text that lie in windows of pages a source processed."""
+        labelled = int(self.class_counts(source)[0].sum())
+        total = sum(int(_flat(has_text).sum()) for (has_text,) in _batches(self.rows, "has_text"))
+        return labelled / total
 
 
 def build_windows(
@@ -97,7 +126,7 @@ def build_windows(
         processes: that share the work.
 
     Raises:
-        InputError: no page has any text, or the cache cannot be written.
+        InputError: no page has any text, a page cannot be read, or the cache cannot be written.
     """
     if not any(pages[page_id].text.strip() for page_id in page_ids):
         raise InputError("data: no training page has any text; expected at least one")
@@ -108,21 +137,57 @@ def build_windows(
             cache, None, f"no place for tokenised pages: {error.strerror}"
         ) from None
     key = _fingerprint(pages, page_ids, sources, attributes, aligner, window, overlap)
-    shared = _Job(pages, tuple(sources), tuple(attributes), aligner, window, overlap)
-    rows = Dataset.from_generator(
-        _rows,
-        features=FEATURES,
-        cache_dir=str(cache),
-        gen_kwargs={"page_ids": list(page_ids), "job": shared},
-        num_proc=processes if processes > 1 else None,
-        fingerprint=key,
-    )
-    totals = [Fit() for _ in sources]
-    for fits in rows.select_columns(["fit"])["fit"]:
-        for number, fit in enumerate(fits):
-            totals[number] += Fit(*fit)
+    job = _Job(pages, tuple(page_ids), tuple(sources), tuple(attributes), aligner, window, overlap)
+    # One part a process: the library would take a longer list apart, page by page, in memory.
+    cuts = np.linspace(0, len(page_ids), min(processes, len(page_ids)) + 1, dtype=int).tolist()
+    parts = [range(start, stop) for start, stop in pairwise(cuts)]
+    try:
+        rows = Dataset.from_generator(
+            _rows,
+            features=FEATURES,
+            cache_dir=str(cache),
+            gen_kwargs={"parts": parts, "job": job},
+            num_proc=len(parts) if len(parts) > 1 else None,
+            fingerprint=key,
+        )
+    except (OSError, DatasetGenerationError) as error:
+        raise _why(error, cache) from None
+    fits = np.zeros((len(sources), 4), dtype=np.int64)
+    processed = np.zeros(len(sources), dtype=np.int64)
+    for fit, flags in _batches(rows, "fit", "processed"):
+        first = fit.value_lengths().to_numpy() > 0  # of a page's windows
+        fits += _flat(fit.flatten()).reshape(-1, *fits.shape).sum(axis=0)
+        processed += _flat(flags).reshape(-1, len(sources))[first].sum(axis=0)
     names = tuple(source.name for source in sources)
-    return Windowed(rows, names, tuple(attributes), dict(zip(names, totals, strict=True)))
+    return Windowed(
+        rows,
+        names,
+        tuple(attributes),
+        {name: Fit(*fit) for name, fit in zip(names, fits.tolist(), strict=True)},
+        dict(zip(names, processed.tolist(), strict=True)),
+    )
+
+
+def _batches(rows: Dataset, *columns: str) -> Iterator[list[pa.ListArray]]:
+    """Columns of some windows at a time, without Python objects."""
+    for table in rows.select_columns(list(columns)).with_format("arrow").iter(BATCH):
+        yield [table.column(name).combine_chunks() for name in columns]
+
+
+def _flat(lists: pa.ListArray) -> np.ndarray:
+    """The values of all lists, one after the other."""
+    return lists.flatten().to_numpy(zero_copy_only=False)
+
+
+def _why(error: Exception, cache: Path) -> InputError:
+    """What lies behind an error of the library, which says of itself only that there was one."""
+    cause = error.__cause__ or error
+    if isinstance(cause, InputError):
+        return cause
+    # A worker process sends its error as text: a traceback, the first error of a chain first.
+    lines = [line for line in str(cause).splitlines() if line.strip('" ') and line[0] != " "]
+    reason = next((line for line in lines if not line.startswith("Traceback")), repr(cause))
+    return InputError.at(cache, None, f"pages cannot be tokenised: {reason}")
 
 
 @dataclass(frozen=True)
@@ -130,6 +195,7 @@ class _Job:
     """What every worker needs."""
 
     pages: Mapping[str, Page]
+    page_ids: tuple[str, ...]
     sources: tuple[Annotations, ...]
     attributes: tuple[str, ...]
     aligner: Aligner
@@ -137,9 +203,10 @@ class _Job:
     overlap: int
 
 
-def _rows(page_ids: list[str], job: _Job) -> Iterator[dict[str, Any]]:
-    for page_id in page_ids:
-        yield from _page_rows(page_id, job)
+def _rows(parts: list[range], job: _Job) -> Iterator[dict[str, Any]]:
+    for part in parts:
+        for number in part:
+            yield from _page_rows(job.page_ids[number], job)
 
 
 def _page_rows(page_id: str, job: _Job) -> Iterator[dict[str, Any]]:

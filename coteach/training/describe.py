@@ -5,20 +5,23 @@ from __future__ import annotations
 import resource
 import sys
 import time
+from itertools import islice
 
+import numpy as np
 import torch
 from accelerate import Accelerator
 from rich.console import Console
 from rich.table import Table
 
 from coteach.data.batches import plan_epoch
-from coteach.data.corpus import load_corpus
+from coteach.data.corpus import Corpus, load_corpus
 from coteach.data.windowed import Collator
 from coteach.graph.gates import Step
 from coteach.recipe import Recipe
 from coteach.training.loop import Plan, train_step
 from coteach.training.optimizers import build_optimizer
 from coteach.training.prepare import Prepared, prepare, prepare_gold_only
+from coteach.training.room import check_writable
 
 TRIAL_STEPS = 5
 
@@ -31,7 +34,9 @@ def dry_run(recipe: Recipe, console: Console | None = None) -> None:
     """
     console = console or Console(highlight=False)
     recipe.check()
-    corpus = load_corpus(recipe.data, recipe.seed)
+    check_writable(recipe.cache, "no place for tokenised pages")
+    corpus = load_corpus(recipe.data, recipe.seed, recipe.cache)
+    describe_defects(corpus, console)
     prepared = prepare(recipe, corpus)
     parts = [prepared]
     if "gold_only" in recipe.baselines:
@@ -54,12 +59,12 @@ def estimate(prepared: Prepared) -> str:
     model, optimizer = accelerator.prepare(prepared.student, optimizer)
     prepared.graph.to(accelerator.device)
     collate = Collator(prepared.windowed, prepared.tokenizer)
-    lengths = [len(ids) for ids in prepared.windowed.rows["input_ids"]]
-    longest = sorted(range(len(lengths)), key=lambda row: -lengths[row])
+    lengths = prepared.windowed.lengths
+    longest = np.argsort(-lengths, kind="stable")[: optimisation.batch_size].tolist()
     sample = plan_epoch(
         lengths, optimisation.batch_size, 1, recipe.seed, 0, optimisation.group_by_length
     )
-    chosen = [longest[: optimisation.batch_size], *(step[0] for step in sample[:TRIAL_STEPS])]
+    chosen = [longest, *(step[0] for step in islice(sample, TRIAL_STEPS))]
     seconds, tokens = 0.0, 0
     model.train()
     for number, rows in enumerate(chosen):
@@ -72,8 +77,8 @@ def estimate(prepared: Prepared) -> str:
             torch.cuda.synchronize()
         if number > 0:  # the first step also warms up
             seconds += time.perf_counter() - start
-            tokens += sum(lengths[row] for row in rows)
-    total = seconds / max(tokens, 1) * sum(lengths) * optimisation.epochs
+            tokens += int(lengths[rows].sum())
+    total = seconds / max(tokens, 1) * int(lengths.sum()) * optimisation.epochs
     total /= accelerator.num_processes
     return (
         f"{plan.total:,} steps, {plan.per_epoch:,} an epoch; about {_duration(total)} for the "
@@ -92,6 +97,12 @@ def _peak_memory() -> str:
         return f"{torch.cuda.max_memory_allocated() / 2**30:.1f} GiB of the GPU"
     unit = 1 if sys.platform == "darwin" else 1024  # bytes there, kibibytes elsewhere
     return f"{resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**30:.1f} GiB"
+
+
+def describe_defects(corpus: Corpus, console: Console) -> None:
+    """Print what was skipped or remarkable in the files that were read."""
+    for line in corpus.defects.report():
+        console.print(line, markup=False, soft_wrap=True)
 
 
 def describe(prepared: Prepared, console: Console) -> None:
@@ -131,11 +142,10 @@ def describe(prepared: Prepared, console: Console) -> None:
     )
     for heading in ("source", "pages", "spans", "exact", "grown", "overlapping", "lost"):
         data.add_column(heading, justify="left" if heading == "source" else "right")
-    page_ids = set(prepared.windowed.rows.unique("page_id"))
     for bundle in prepared.sources.values():
         for source in bundle.sources:
             fit_ = prepared.windowed.fits[source.name]
-            known = sum(source.on(page_id) is not None for page_id in page_ids)
+            known = prepared.windowed.processed[source.name]
             figures = (known, fit_.total, fit_.exact, fit_.grown, fit_.overlapping, fit_.lost)
             data.add_row(source.name, *(f"{figure:,}" for figure in figures))
     console.print(data)
@@ -147,7 +157,8 @@ def describe(prepared: Prepared, console: Console) -> None:
             "cannot be hit exactly with these tokens."
         )
     console.print(
-        f"{len(page_ids):,} training pages with text, {len(prepared.windowed.rows):,} windows, "
+        f"{prepared.windowed.pages:,} training pages with text, "
+        f"{len(prepared.windowed.rows):,} windows, "
         f"{len(prepared.corpus.attributes)} attributes; "
         f"{sum(p.numel() for p in prepared.student.parameters()) / 1e6:.1f} M parameters"
     )

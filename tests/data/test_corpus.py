@@ -9,6 +9,7 @@ import pytest
 
 from coteach.data.corpus import Corpus, load_corpus
 from coteach.data.shinra_task import ShinraData
+from coteach.data.store import StoredValues
 from coteach.errors import InputError
 
 PAGES = [f"{number:02}" for number in range(30)]
@@ -152,7 +153,7 @@ def test_numbers_are_page_ids_and_a_page_counts_once(disk: Disk) -> None:
 
 def test_gold_outside_its_split_is_an_error(disk: Disk) -> None:
     splits = disk.splits({"train": PAGES[:19]})
-    with pytest.raises(InputError, match=r"gold\.json: page '19' has gold but is not in .*'train'"):
+    with pytest.raises(InputError, match=r'gold\.json:20: .*"19", not among .* its split'):
         load_corpus(replace(disk.data, splits=splits), seed=1)
 
 
@@ -256,3 +257,42 @@ def test_a_team_s_processed_pages_are_kept(disk: Disk) -> None:
     assert first.on("21") == frozenset()
     assert first.on("22") is None
     assert second.on("22")
+
+
+# On disk
+
+
+def test_values_in_a_cache_are_those_in_memory(disk: Disk, tmp_path: Path) -> None:
+    data = disk.teams(a=PAGES[:9], b=[*PAGES[20:], *PAGES[18:22]])
+    (disk.root / "submissions/a/Castle.processed.txt").write_text("\n".join(PAGES[:15]))
+    held, stored = load_corpus(data, seed=1), load_corpus(data, 1, tmp_path / "cache")
+    assert stored == held
+    assert len(list((tmp_path / "cache").iterdir())) == 2
+    assert stored.defects.as_json() == held.defects.as_json()
+    for one, other in zip(held.teams, stored.teams, strict=True):
+        assert isinstance(other.values, StoredValues)
+        assert [one.on(page_id) for page_id in PAGES] == [other.on(page_id) for page_id in PAGES]
+
+
+def test_values_in_a_cache_are_checked(disk: Disk, tmp_path: Path) -> None:
+    data = disk.teams(a=PAGES[:9])
+    path = disk.root / "submissions/a/Castle.json"
+    path.write_text(values(PAGES[:2]) + values(["99"]))
+    with pytest.raises(InputError, match=r"Castle\.json:3: unknown page \"99\""):
+        load_corpus(data, 1, tmp_path / "cache")
+    path.write_text(values(PAGES[:2]).replace('"offset": 3', '"offset": 33'))
+    with pytest.raises(InputError, match=r"Castle\.json:1: end offset: line 0 has 9 characters"):
+        load_corpus(data, 1, tmp_path / "cache")
+    assert not any((tmp_path / "cache").iterdir())
+
+
+def test_a_page_for_scoring_is_read_before_training(disk: Disk) -> None:
+    data = replace(
+        disk.data,
+        gold=disk.write("gold.json", values(PAGES[:10])),
+        report=disk.write("report.json", values(PAGES[10:11])),
+        splits=disk.splits({"train": PAGES[:10], "report": PAGES[10:15]}),
+    )
+    (disk.root / "Castle" / "14.txt").write_bytes(b"\xff")
+    with pytest.raises(InputError, match=r"14\.txt: not UTF-8"):
+        load_corpus(data, seed=1)

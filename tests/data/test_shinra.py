@@ -1,17 +1,20 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from coteach.data.defects import Defects
 from coteach.data.pages import Page
 from coteach.data.shinra import (
     list_page_ids,
     read_annotation_file,
     read_annotations,
+    read_gold,
     read_page,
     read_page_ids,
     read_pages,
@@ -80,6 +83,13 @@ def test_pages_that_cannot_be_read(tmp_path: Path) -> None:
     (tmp_path / "1.txt").write_bytes("東".encode() + b"a\xff")
     with pytest.raises(InputError, match=r"1\.txt: not UTF-8: byte 0xff at position 4"):
         read_pages(tmp_path)
+    (tmp_path / "1.txt").unlink()
+    (tmp_path / "1.txt").mkdir()
+    with pytest.raises(InputError, match=r"1\.txt: cannot be read: Is a directory"):
+        read_pages(tmp_path)
+    Path(os.fsdecode(os.fsencode(tmp_path) + b"/\xff.txt")).touch()
+    with pytest.raises(InputError, match=r'page id "\\udcff": the name is not UTF-8'):
+        read_pages(tmp_path)
 
 
 def test_page_ids(tmp_path: Path) -> None:
@@ -130,37 +140,78 @@ def test_html_offsets_are_read_unchecked(tmp_path: Path) -> None:
     assert file.without_place == 1
 
 
-@pytest.mark.parametrize(
-    ("entry", "message"),
-    [
-        ("{", r"not JSON.*\{"),
-        ("[1]", r"expected an object.*\[1\]"),
-        (line(page_id=...), "'page_id' is missing"),
-        (line(page_id=True), "page_id: .*true"),
-        (line(page_id=1.5), r"page_id: .*1\.5"),
-        (line(page_id=""), 'page_id: .*""'),
-        (line(attribute=...), "'attribute' is missing"),
-        (line(attribute=3), "attribute: .*3"),
-        (line(text_offset=3), "object with 'start', got 3"),
-        (line(text_offset={"start": {"line_id": 0, "offset": 0}}), "'end' is missing"),
-        (line(text_offset=offset(0, "0", 0, 1)), 'start offset: .*"0"'),
-        (line(text_offset=offset(0, 0, 0, 1.0)), r"end offset: .*1\.0"),
-        (line(text_offset=offset(-1, 0, 0, 1)), "start line_id: .*-1"),
-        (line(text_offset=offset(0, 2, 0, 2)), "line 0 offset 2 to line 0 offset 2"),
-        (line(text_offset=offset(1, 0, 0, 2)), "line 1 offset 0 to line 0 offset 2"),
-        (line(page_id="8"), "unknown page .8"),
-        (line(text_offset=offset(0, 0, 4, 0)), "end line_id: the page has 4 lines, got 4"),
-        (line(text_offset=offset(0, 1, 0, 5)), "end offset: line 0 has 4 characters, got 5"),
-        (line(text_offset=offset(0, 5, 1, 1)), "start offset: line 0 has 4 characters, got 5"),
-        (line(text_offset=offset(0, 0, 0, 2, text="東")), 'text "東" is "東京" in the page'),
-    ],
-)
-def test_broken_annotations_name_file_line_and_value(
-    tmp_path: Path, entry: object, message: str
+def valid(*changes: tuple[str, str]) -> str:
+    """The JSON of a valid line with pieces of it replaced."""
+    text = json.dumps(line())
+    for old, new in changes:
+        assert old in text
+        text = text.replace(old, new)
+    return text
+
+
+BROKEN: list[tuple[str, object, str]] = [
+    ("not JSON", "{", r"not JSON: .* at character 2, in .*\{"),
+    ("not JSON", json.dumps(line())[:-9], "not JSON"),
+    ("not JSON", valid(('"7"', "NaN")), "NaN is no value of JSON"),
+    ("not JSON", valid(('"7"', "-Infinity")), "-Infinity is no value of JSON"),
+    ("not JSON", valid(('"title"', '"page_id"')), 'key "page_id" stands twice'),
+    ("not JSON", valid(('"7"', "1" * 5000)), "not JSON: a number of too many digits, in .*1111"),
+    ("not JSON", "[" * 100_000, r"not JSON: nested too deeply, in \"\[\[\["),
+    ("not JSON", valid(('"7"', '"\0"')), r"control character.*\\u0000"),
+    ("not JSON", "\0", "not JSON"),
+    ("wrong type", "[1]", r"expected an object.*\[1\]"),
+    ("wrong type", "[" * 800 + "]" * 800, r"expected an object"),
+    ("key missing", line(page_id=...), "'page_id' is missing"),
+    ("wrong type", line(page_id=True), "page_id: .*true"),
+    ("wrong type", line(page_id=1.5), r"page_id: .*1\.5"),
+    ("wrong type", line(page_id=""), 'page_id: .*""'),
+    ("wrong type", line(title=["a"]), r'title: .*\["a"\]'),
+    ("wrong type", line(ENE=1.6), r"ENE: .*1\.6"),
+    ("key missing", line(attribute=...), "'attribute' is missing"),
+    ("wrong type", line(attribute=3), "attribute: .*3"),
+    ("lone surrogate", valid(('"7"', r'"7\ud800"')), r'page_id: .*"7\\ud800"'),
+    ("lone surrogate", valid((r"\u540d", r"\udfff")), r"attribute: .*\\udfff"),
+    ("lone surrogate", valid((r"\u99c5", r"\udc00")), r"title: .*\\udc00"),
+    ("wrong type", line(text_offset=3), "object with 'start', got 3"),
+    ("key missing", line(text_offset={"start": {"line_id": 0, "offset": 0}}), "'end' is missing"),
+    ("wrong type", line(text_offset=offset(0, "0", 0, 1)), 'start offset: .*"0"'),
+    ("wrong type", line(text_offset=offset(0, 0, 0, 1.0)), r"end offset: .*1\.0"),
+    ("wrong type", line(text_offset=offset(0, 0, 0, 10**4000)), "end offset: .*whole.* 1000"),
+    ("wrong type", line(text_offset=offset(-1, 0, 0, 1)), "start line_id: .*-1"),
+    ("start not before end", line(text_offset=offset(0, 2, 0, 2)), "line 0 offset 2 to line 0"),
+    ("start not before end", line(text_offset=offset(1, 0, 0, 2)), "line 1 offset 0 to line 0"),
+    ("unknown page", line(page_id="8"), 'unknown page "8"'),
+    ("unknown page", line(page_id=10**4000), "unknown page "),
+    ("outside of the page", line(text_offset=offset(0, 0, 4, 0)), "the page has 4 lines, got 4"),
+    ("outside of the page", line(text_offset=offset(0, 1, 0, 5)), "line 0 has 4 char.*, got 5"),
+    ("outside of the page", line(text_offset=offset(0, 5, 1, 1)), "start .* 4 char.*, got 5"),
+    (
+        "text not that of the page",
+        line(text_offset=offset(0, 0, 0, 2, text="東\u2028\x85")),
+        r'text "東\\u2028\\x85" is "東京" in the page',
+    ),
+]
+
+
+@pytest.mark.parametrize(("defect", "entry", "message"), BROKEN)
+def test_broken_lines_stop_with_their_place_or_are_skipped(
+    tmp_path: Path, defect: str, entry: object, message: str
 ) -> None:
     path = written(tmp_path / "broken.json", line(), entry)
-    with pytest.raises(InputError, match=rf"broken\.json:2: .*{message}"):
+    with pytest.raises(InputError, match=rf"broken\.json:2: .*{message}") as caught:
         read_annotations(path, name="a", pages={"7": PAGE})
+    assert len(str(caught.value)) < len(str(path)) + 250
+    assert str(caught.value).encode().decode().splitlines() == [str(caught.value)]
+
+    defects = Defects()
+    annotations = read_annotations(path, name="a", pages={"7": PAGE}, defects=defects)
+    assert annotations.values == {"7": {Span("名前", 0, 0, 0, 2)}}
+    assert defects.skipped == {str(path): {defect: 1}}
+    assert defects.report() == [
+        f"{path}: 1 of 2 lines skipped: 1 {defect}",
+        f"  for example {caught.value}",
+    ]
+    assert json.dumps(defects.as_json(), ensure_ascii=False).encode()
 
 
 def test_annotations_that_are_no_text(tmp_path: Path) -> None:
@@ -168,8 +219,69 @@ def test_annotations_that_are_no_text(tmp_path: Path) -> None:
     path.write_bytes(json.dumps(line()).encode() + b"\n{\xff")
     with pytest.raises(InputError, match=r"a\.json:2: not UTF-8: byte 0xff at position 1 of"):
         read_annotations(path, name="a")
+    defects = Defects()
+    read_annotations(path, name="a", defects=defects)
+    assert defects.skipped == {str(path): {"not UTF-8": 1}}
+
+
+@pytest.mark.parametrize("defects", [None, Defects()])
+def test_a_file_that_cannot_be_read_at_all_always_stops(
+    tmp_path: Path, defects: Defects | None
+) -> None:
     with pytest.raises(InputError, match=r"none\.json: cannot be read: No such file"):
-        read_annotations(tmp_path / "none.json", name="a")
+        read_annotations(tmp_path / "none.json", name="a", defects=defects)
+    with pytest.raises(InputError, match=r"cannot be read: Is a directory"):
+        read_annotations(tmp_path, name="a", defects=defects)
+    path = tmp_path / "a.json"
+    path.write_bytes((json.dumps(line()) + "\n").encode("utf-16"))
+    with pytest.raises(InputError, match=r"a\.json.*not UTF-8"):
+        read_annotations(path, name="a", defects=defects)
+    path = written(tmp_path / "b.json", line(text_offset=None), line(text_offset=None))
+    with pytest.raises(InputError, match="no line gives a value: 2 without text_offset, 0 of 2"):
+        read_annotations(path, name="a", defects=defects)
+
+
+def test_carriage_returns_marks_and_separators_are_characters(tmp_path: Path) -> None:
+    path = tmp_path / "a.json"
+    entry = line(text_offset=offset(0, 0, 1, 3, text="東京駅\r\n\u2028大阪"))
+    content = json.dumps(entry, ensure_ascii=False) + "\r\n\r\n"
+    path.write_bytes(b"\xef\xbb\xbf" + 2 * content.encode())
+    defects = Defects()
+    file = read_annotation_file(path, pages={"7": PAGE}, defects=defects)
+    assert file.values == {"7": {Span("名前", 0, 0, 1, 3)}}
+    assert (file.repeated, defects.lines[str(path)]) == (1, 2)
+    assert defects.report() == [f"{path}: 1 repeated"]
+
+
+def test_the_report_counts_by_kind_and_quotes_the_first_examples(tmp_path: Path) -> None:
+    bad = [line(page_id=str(number)) for number in range(10, 1510)]
+    path = written(tmp_path / "a.json", line(), line(), *bad, "{", line(text_offset=None))
+    defects = Defects()
+    read_annotations(path, name="a", pages={"7": PAGE}, defects=defects)
+    first, *examples, last = defects.report()
+    assert first == f"{path}: 1,501 of 1,504 lines skipped: 1,500 unknown page, 1 not JSON"
+    assert [example.split(": ")[0] for example in examples] == [
+        f"  for example {path}:{number}" for number in (3, 4, 5, 1503)
+    ]
+    assert last == f"{path}: 1 repeated, 1 without a place"
+    assert Defects().report() == []
+
+
+def test_gold_is_of_one_category_and_in_its_split(tmp_path: Path) -> None:
+    other = line(ENE="1.1", text_offset=offset(0, 0, 0, 1))
+    path = written(tmp_path / "a.json", other, line(), line(ENE=None), line())
+    with pytest.raises(InputError, match=r'a\.json:1: expected one ENE.*"1\.1".*"1\.6\.5"'):
+        read_gold(path)
+    defects = Defects()
+    file = read_gold(path, defects=defects)
+    assert file.values == {"7": {Span("名前", 0, 0, 0, 2)}}
+    assert file.entity_types == {"1.6.5"}
+    assert defects.skipped == {str(path): {"another ENE": 1}}
+    written(path, line(), line(page_id="8"))
+    with pytest.raises(InputError, match=r'a\.json:2: value on page "8", not among'):
+        read_gold(path, split=["7"])
+    with pytest.raises(InputError, match="no annotation here"):
+        read_gold(written(path))
 
 
 # Submissions of teams
@@ -199,8 +311,23 @@ def test_no_submission_is_an_error(tmp_path: Path) -> None:
 def test_a_value_on_a_page_that_was_not_processed_is_an_error(tmp_path: Path) -> None:
     path = written(tmp_path / "a.json", line())
     (tmp_path / "ids.txt").write_text("8")
-    with pytest.raises(InputError, match=r"a\.json: value on page '7', not among .*ids\.txt"):
+    with pytest.raises(InputError, match=r'a\.json:1: value on page "7", not among .*ids\.txt'):
         read_annotations(path, name="a", processed=tmp_path / "ids.txt")
+    written(path, line(), line(page_id="8"))
+    defects = Defects()
+    annotations = read_annotations(path, name="a", processed=tmp_path / "ids.txt", defects=defects)
+    assert list(annotations.values) == ["8"]
+    assert defects.skipped == {str(path): {"page not listed": 1}}
+
+
+def test_careless_texts_of_teams_are_counted(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    path = tmp_path / "a" / "Station.json"
+    written(path, line(), line(text_offset=offset(0, 1, 0, 2, text="東")))
+    defects = Defects("stop")
+    (team,) = read_submissions(tmp_path, "Station", {"7": PAGE}, defects)
+    assert len(team.values["7"]) == 2
+    assert defects.report() == [f"{path}: 1 with a text not that of the page"]
 
 
 # Our own submission

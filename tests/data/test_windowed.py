@@ -9,8 +9,10 @@ import pytest
 import torch
 from transformers import PreTrainedTokenizerFast
 
+import coteach.data.windowed
 from coteach.data.pages import Annotations
 from coteach.data.windowed import Collator, Windowed
+from coteach.errors import InputError
 from coteach.model.alignment import Aligner
 from coteach.model.iob2 import Fit
 from coteach.model.spans import Span
@@ -216,3 +218,59 @@ def test_two_processes_give_the_rows_of_one(make_windowed: MakeWindowed, tmp_pat
     two = make_windowed(TEXTS, SOURCES, cache=tmp_path / "two", processes=2)
     assert two.rows[:] == one.rows[:]
     assert two.fits == one.fits
+
+
+# What is said of all windows, without reading them one by one
+
+
+def test_lengths_pages_and_rates(
+    make_windowed: MakeWindowed,
+    character_tokenizer: PreTrainedTokenizerFast,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(coteach.data.windowed, "BATCH", 3)  # of eight windows
+    windowed = make_windowed(TEXTS, SOURCES)
+    rows = list(windowed.rows)
+    assert windowed.lengths.tolist() == [len(row["input_ids"]) for row in rows]
+    assert windowed.pages == 3  # the third has no text
+    assert windowed.processed == {"gold": 2, "team": 3, "lazy": 1}
+    total = sum(sum(row["has_text"]) for row in rows)
+    labels = collated(windowed, character_tokenizer)["labels"]
+    for number, source in enumerate(SOURCES):
+        labelled = int((labels[:, :, number, 0] != -100).sum())
+        assert windowed.labelled_rate(source.name) == labelled / total
+        counts = [[int((labels[:, :, number, a] == tag).sum()) for tag in range(3)] for a in (0, 1)]
+        assert windowed.class_counts(source.name).tolist() == counts
+    nowhere = make_windowed(TEXTS, [Annotations("absent", {}, frozenset())])
+    assert nowhere.labelled_rate("absent") == 0.0
+    assert nowhere.class_counts("absent").tolist() == [[0, 0, 0], [0, 0, 0]]
+
+
+def test_more_processes_than_pages(make_windowed: MakeWindowed, tmp_path: Path) -> None:
+    one = make_windowed({"1": "abc"}, SOURCES, cache=tmp_path / "one")
+    many = make_windowed({"1": "abc"}, SOURCES, cache=tmp_path / "many", processes=4)
+    assert many.rows[:] == one.rows[:]
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_what_goes_wrong_on_the_way_is_said(
+    make_windowed: MakeWindowed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, processes: int
+) -> None:
+    """In one line and not in the library's words; the next attempt begins anew."""
+    real = coteach.data.windowed._page_rows
+    for error, message in [
+        (InputError("3.txt: cannot be read"), r"3\.txt: cannot be read$"),
+        (OSError(28, "No space left on device"), r"\[Errno 28\] No space left on device$"),
+    ]:
+
+        def fail(page_id: str, job: Any, error: Exception = error) -> Any:
+            if page_id == "3":
+                raise error
+            return real(page_id, job)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(coteach.data.windowed, "_page_rows", fail)
+            with pytest.raises(InputError, match=message) as found:
+                make_windowed(TEXTS, SOURCES, processes=processes)
+        assert "\n" not in str(found.value)
+    assert len(make_windowed(TEXTS, SOURCES, processes=processes).rows) == 8
