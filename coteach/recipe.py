@@ -16,10 +16,11 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
+from coteach.aggregation import check_installed
 from coteach.data.sources import TaskData
 from coteach.errors import InputError
 from coteach.graph.edges import Edge
-from coteach.graph.nodes import Gold, Node, Student, Submissions
+from coteach.graph.nodes import Aggregated, Gold, Node, Predicted, Student, Submissions
 from coteach.graph.objectives import CoTeaching, WeightedSum
 from coteach.model.configuration import Probability
 
@@ -74,12 +75,22 @@ class Selection:
     """The probability whose F1 decides. The original code decides by p_out."""
     evaluate_every: float = 1.0
     """Epochs between two evaluations, each followed by a checkpoint."""
+    checkpoint_every: float = 10.0
+    """Minutes after which there is a checkpoint without an evaluation; what a run that is killed
+    has done since its last checkpoint is lost."""
     patience: int | None = None
     """Stop after so many evaluations without a better one; None: never."""
+    thresholds: Literal["none", "f1"] = "none"
+    """Whether the student keeps every value of p, or those above a confidence: per attribute that
+    with the highest F1 on dev. ``coteach.thresholds`` chooses others for a trained student."""
 
     def __post_init__(self) -> None:
         if not 0 < self.evaluate_every < math.inf:
             raise InputError(f"selection.evaluate_every must be above 0, got {self.evaluate_every}")
+        if not self.checkpoint_every > 0:
+            raise InputError(
+                f"selection.checkpoint_every must be above 0, got {self.checkpoint_every}"
+            )
         if self.patience is not None and self.patience < 1:
             raise InputError(f"selection.patience must be at least 1, got {self.patience}")
 
@@ -102,9 +113,12 @@ class Recipe:
     """How the student's weights move."""
     selection: Selection = field(default_factory=Selection)
     """Which checkpoint becomes the student."""
-    baselines: tuple[Literal["vote", "gold_only"], ...] = ("vote",)
-    """What to compare with: the teams' votes, and a student that learns from the gold alone
-    (trained in the same run, before the student, with as many steps)."""
+    baselines: tuple[
+        Literal["vote", "vote_per_attribute", "dawid_skene", "hidden_markov", "gold_only"], ...
+    ] = ("vote",)
+    """What to compare with: the teams' votes, with any number of votes or with one for each
+    attribute that is chosen on dev; label models of the teams; and a student that learns from the
+    gold alone (trained in the same run, before the student, with as many steps)."""
     seed: int = 1234
     """Of everything random (original code: 1234)."""
     processes: int = 2
@@ -145,13 +159,15 @@ class Recipe:
                     f"edges.{edge_name}.target: {edge.target!r} is no student; expected {name!r}"
                 )
             source = self.nodes.get(edge.source)
-            if not isinstance(source, Gold | Submissions):
+            if not isinstance(source, Gold | Submissions | Aggregated | Predicted):
                 teachers = [n for n, node in self.nodes.items() if not isinstance(node, Student)]
                 raise InputError(
                     f"edges.{edge_name}.source: {edge.source!r} cannot teach; expected one of "
                     f"{teachers}"
                 )
-            if isinstance(source, Submissions) and self.data.submissions is None:
+            if isinstance(source, Aggregated):
+                check_installed(source.method)
+            if isinstance(source, Submissions | Aggregated) and self.data.submissions is None:
                 raise InputError(
                     f"data.submissions: expected a folder, got None; the node {edge.source!r} "
                     "reads it"
@@ -169,6 +185,8 @@ class Recipe:
                         f"edges.{edge_name}: the objective combines only the edges "
                         f"{self.objective.teams!r} (teams) and {self.objective.gold!r} (gold)"
                     )
+        for baseline in self.baselines:
+            check_installed(baseline)
         if "gold_only" in self.baselines and not any(
             isinstance(self.nodes[edge.source], Gold) for edge in self.edges.values()
         ):
@@ -204,7 +222,7 @@ def gold_only(recipe: Recipe, longer: float = 1.0) -> Recipe:
         longer: how many times the recipe's epochs it learns; evaluations are as many.
     """
     nodes: dict[str, Node] = {
-        k: node for k, node in recipe.nodes.items() if not isinstance(node, Submissions)
+        k: node for k, node in recipe.nodes.items() if isinstance(node, Gold | Student)
     }
     edges = {k: edge for k, edge in recipe.edges.items() if edge.source in nodes}
     return replace(
@@ -233,14 +251,22 @@ def load_recipe(name: str) -> Recipe:
         InputError: there is no such module, it has no variable ``recipe``, or one of the
             recipe's values is out of range.
     """
-    try:
-        module = _load_module(name)
-    except InputError as error:
-        raise InputError(f"recipe {name!r}: {error}") from None
-    recipe = getattr(module, "recipe", None)
+    recipe = getattr(load_module(name), "recipe", None)
     if not isinstance(recipe, Recipe):
         raise InputError(f"recipe {name!r}: expected a variable `recipe`, a coteach.recipe.Recipe")
     return recipe
+
+
+def load_module(name: str) -> ModuleType:
+    """A recipe's module, which may hold more than the recipe, such as a ``search_space``.
+
+    Raises:
+        InputError: there is no such module, or one of its values is out of range.
+    """
+    try:
+        return _load_module(name)
+    except InputError as error:
+        raise InputError(f"recipe {name!r}: {error}") from None
 
 
 def _load_module(name: str) -> ModuleType:

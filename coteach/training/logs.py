@@ -8,6 +8,8 @@ from pathlib import Path
 
 from accelerate import Accelerator
 
+from coteach.data.files import opening, replacing
+
 
 class Log:
     """Appends to ``log.jsonl`` on the main process and tells the trackers.
@@ -22,24 +24,29 @@ class Log:
         self.accelerator = accelerator
 
     def __call__(self, event: str, step: int, **values: float | str | Mapping[str, float]) -> None:
-        """One line: the event's name, the step, and its figures."""
+        """One line: the event's name, the step, and its figures.
+
+        Raises:
+            InputError: it cannot be written.
+        """
         numbers = {f"{event}/{k}": v for k, v in values.items() if isinstance(v, int | float)}
-        if numbers:
-            self.accelerator.log(numbers, step=step)
-        if self.accelerator.is_main_process:
-            line = json.dumps({"event": event, "step": step, **values}, ensure_ascii=False)
-            with self.path.open("a", encoding="utf-8") as file:
-                file.write(line + "\n")
+        with opening(self.path, "written"):
+            if numbers:
+                self.accelerator.log(numbers, step=step)
+            if self.accelerator.is_main_process:
+                line = json.dumps({"event": event, "step": step, **values}, ensure_ascii=False)
+                with self.path.open("a", encoding="utf-8") as file:
+                    file.write(line + "\n")
 
     def keep_until(self, step: int) -> None:
         """Drop what a run that is resumed at ``step`` wrote after it."""
         if not self.accelerator.is_main_process or not self.path.exists():
             return
-        lines = self.path.read_text(encoding="utf-8").splitlines()
+        with opening(self.path):
+            lines = self.path.read_text(encoding="utf-8", errors="replace").splitlines()
         kept = [line for line in lines if _step(line) <= step]
-        temporary = self.path.with_suffix(".tmp")
-        temporary.write_text("".join(line + "\n" for line in kept), encoding="utf-8")
-        temporary.replace(self.path)
+        with replacing(self.path) as file:
+            file.writelines(line + "\n" for line in kept)
 
 
 def _step(line: str) -> float:

@@ -114,6 +114,8 @@ def fit(
         _, state = load_checkpoint(checkpoint, graph.student, optimizer)
         schedule.load_state_dict(state["schedule"])
         progress = Progress(**state["progress"])
+        if accelerator.scaler is not None:
+            accelerator.scaler.load_state_dict(state["scaler"])
     model, optimizer = accelerator.prepare(graph.student, optimizer)
     graph.to(accelerator.device)
     log = Log(folder / "log.jsonl", accelerator)
@@ -129,6 +131,7 @@ def fit(
         disable=not accelerator.is_local_main_process,
     )
     running, since = Running(), time.perf_counter()
+    saved = time.monotonic()
     micro_batches = _micro_batches(
         windowed, collate, optimisation, seed, plan, progress, accelerator
     )
@@ -159,7 +162,8 @@ def fit(
             )
             bar.set_postfix(loss=f"{losses['loss']:.4f}", refresh=False)
             running = Running()
-        if progress.step % plan.evaluate_every == 0 or progress.step == plan.total:
+        evaluated = progress.step % plan.evaluate_every == 0 or progress.step == plan.total
+        if evaluated:
             figures = dict(evaluate())
             log("dev", progress.step, epoch=progress.step / plan.per_epoch, **figures)
             progress.history.append({"step": progress.step, **figures})
@@ -170,11 +174,16 @@ def fit(
             else:
                 progress.waited += 1
             bar.write(_line(progress, figures, selection))
-            if accelerator.is_main_process:
-                state = {"schedule": schedule.state_dict(), "progress": asdict(progress)}
-                save_checkpoint(
-                    checkpoints, progress.step, accelerator.unwrap_model(model), optimizer, state
-                )
+        due = evaluated or time.monotonic() - saved >= 60 * selection.checkpoint_every
+        if due and accelerator.is_main_process:
+            state = {"schedule": schedule.state_dict(), "progress": asdict(progress)}
+            if accelerator.scaler is not None:
+                state["scaler"] = accelerator.scaler.state_dict()
+            save_checkpoint(
+                checkpoints, progress.step, accelerator.unwrap_model(model), optimizer, state
+            )
+            saved = time.monotonic()
+        if evaluated:  # all processes; their clocks may differ
             accelerator.wait_for_everyone()
     bar.close()
     return progress
@@ -243,22 +252,21 @@ def _micro_batches(
     accelerator: Accelerator,
 ) -> Iterator[dict[str, Tensor]]:
     """This process's micro-batches from the next step on, epoch after epoch."""
-    lengths = [len(ids) for ids in windowed.rows["input_ids"]]
     epoch, done = divmod(progress.step, plan.per_epoch)
     while True:
         steps = plan_epoch(
-            lengths,
+            windowed.lengths,
             optimisation.batch_size,
             optimisation.accumulation * accelerator.num_processes,
             seed,
             epoch,
             optimisation.group_by_length,
         )
-        mine = [
+        mine = (
             piece
-            for step in steps[done:]
+            for step in islice(steps, done, None)
             for piece in step[accelerator.process_index :: accelerator.num_processes]
-        ]
+        )
         yield from DataLoader(windowed.rows, batch_sampler=mine, collate_fn=collate)
         epoch, done = epoch + 1, 0
 

@@ -14,12 +14,13 @@ from transformers import AutoTokenizer
 from coteach.data.corpus import Corpus
 from coteach.data.windowed import Windowed, build_windows
 from coteach.errors import InputError, in_one_line
-from coteach.graph.build import Bundle, StudentGraph, bundles, head_layers
+from coteach.graph.build import Bundle, StudentGraph, bundles, head_layers, label_sources
 from coteach.graph.nodes import Student as StudentNode
 from coteach.model.configuration import OUTPUT_HEAD, StudentConfig
 from coteach.model.extraction import PADDED_TO, build_aligner
 from coteach.model.student import Student
 from coteach.recipe import Recipe, gold_only
+from coteach.training.self_teaching import predictions
 
 
 @dataclass
@@ -46,7 +47,7 @@ def prepare(recipe: Recipe, corpus: Corpus) -> Prepared:
             "optimisation.precision: 'fp16' needs a GPU and none was found; expected 'no' or 'bf16'"
         )
     name, node = recipe.student()
-    sources = bundles(recipe.nodes, recipe.edges, corpus)
+    sources = bundles(recipe.nodes, recipe.edges, corpus, predictions(recipe, corpus))
     tokenizer = _load_tokenizer(name, node)
     student = _build_student(name, node, recipe, corpus, sources, tokenizer)
     config = student.config
@@ -55,8 +56,9 @@ def prepare(recipe: Recipe, corpus: Corpus) -> Prepared:
             f"selection.probability: this student has no {recipe.selection.probability!r}; "
             f"expected one of {config.probability_names}"
         )
-    # Pages without gold teach nothing where no team speaks.
-    page_ids = corpus.page_ids if config.teachers else corpus.train.page_ids
+    # Pages without gold teach nothing where the gold alone speaks.
+    only_gold = all(source is corpus.train.gold for source in label_sources(sources))
+    page_ids = corpus.train.page_ids if only_gold else corpus.page_ids
     try:
         aligner = build_aligner(tokenizer, config)
     except ValueError as error:
@@ -64,7 +66,7 @@ def prepare(recipe: Recipe, corpus: Corpus) -> Prepared:
     windowed = build_windows(
         corpus.pages,
         page_ids,
-        [source for bundle in sources.values() for source in bundle.sources],
+        label_sources(sources),
         corpus.attributes,
         aligner,
         config.window,
@@ -123,6 +125,8 @@ def _build_student(
         overlap=node.overlap,
         words=node.words,
         mecab_options=node.mecab_options,
+        trim_head=node.trim_head,
+        trim_tail=node.trim_tail,
     )
     set_seed(recipe.seed)
     try:

@@ -15,6 +15,8 @@ from coteach.data.shinra import replacing
 from coteach.errors import InputError
 from coteach.recipe import Recipe
 
+# What a run may go on with in another way: no weight depends on it.
+FREE = ("processes", "cache", "selection.checkpoint_every")
 PACKAGES = ("torch", "transformers", "tokenizers", "accelerate", "datasets", "fugashi", "numpy")
 
 
@@ -31,7 +33,7 @@ def as_json(value: Any) -> Any:
 
 
 def write_recipe(recipe: Recipe, folder: Path) -> None:
-    """Write ``folder/recipe.json``; where there is one, it must say the same.
+    """Write ``folder/recipe.json``; where there is one, it must say the same but for FREE.
 
     Raises:
         InputError: the folder holds a run of another recipe (every difference is named), or
@@ -48,7 +50,10 @@ def write_recipe(recipe: Recipe, folder: Path) -> None:
         },
     }
     if path.exists():
-        before = json.loads(path.read_text(encoding="utf-8"))["recipe"]
+        try:
+            before = json.loads(path.read_text(encoding="utf-8"))["recipe"]
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise InputError.at(path, None, f"expected a run's recipe: {error}") from None
         different = list(_differences(before, json.loads(json.dumps(described["recipe"])), ""))
         if different:
             raise InputError.at(
@@ -60,6 +65,8 @@ def write_recipe(recipe: Recipe, folder: Path) -> None:
 
 
 def _differences(before: Any, now: Any, place: str) -> Iterator[str]:
+    if place in FREE:
+        return
     if isinstance(before, dict) and isinstance(now, dict):
         for key in dict.fromkeys([*before, *now]):
             yield from _differences(before.get(key), now.get(key), f"{place}.{key}".lstrip("."))

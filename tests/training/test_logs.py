@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from coteach.errors import InputError
 from coteach.training.logs import Log
 
 
@@ -67,3 +68,20 @@ def test_only_the_main_process_writes(path: Path) -> None:
     log.keep_until(0)
     assert [line["step"] for line in lines(path)] == [1]
     assert other.told == [(2, {"train/loss": 2.0})]  # each tracker decides for itself
+
+
+def test_a_full_disk() -> None:
+    log = Log(Path("/dev/full"), Trackers())  # type: ignore[arg-type]
+    with pytest.raises(
+        InputError, match=r"^/dev/full: cannot be written: No space left on device$"
+    ):
+        log("train", 10, loss=0.5)
+
+
+def test_a_tracker_that_cannot_write(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: Any, **__: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Trackers, "log", fail)
+    with pytest.raises(InputError, match=r"log\.jsonl: cannot be written: No space left"):
+        Log(path, Trackers())("train", 10, loss=0.5)  # type: ignore[arg-type]

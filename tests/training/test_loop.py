@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import tiny_loop
 import torch
 from accelerate import Accelerator
 from tiny_loop import Loop, exactly, parameters
 
+import coteach.training.loop as module
 from coteach.data.windowed import Collator
 from coteach.graph import CoTeaching, WeightedSum
 from coteach.graph.gates import Step
@@ -151,6 +153,86 @@ def test_resumed_is_uninterrupted(loop: Loop, tmp_path: Path, interrupted_at: in
     ]
     for one, other in zip(log, expected_log, strict=True):
         assert one["event"] != "dev" or one == other
+
+
+def test_a_run_may_be_killed_after_any_step(
+    loop: Loop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Checkpoints between evaluations change nothing, and lead to the same weights."""
+
+    class Killed(BaseException):
+        pass
+
+    real, begun = module.train_step, 0
+
+    def killed_at_the_third(*arguments: Any) -> Any:
+        nonlocal begun
+        begun += 1
+        if begun % 3 == 0:
+            raise Killed
+        return real(*arguments)
+
+    options: dict[str, Any] = {"optimisation": {"batch_size": 2, "epochs": 1.5}}
+    expected, whole, _ = loop(tmp_path / "whole", **options)
+    options["selection"] = {"checkpoint_every": 1e-9}
+    monkeypatch.setattr(module, "train_step", killed_at_the_third)
+    steps = []
+    for _ in range(expected.step):
+        try:
+            progress, resumed, _ = loop(tmp_path / "parts", **options)
+            break
+        except Killed:
+            (checkpoint,) = (tmp_path / "parts" / "checkpoints").iterdir()
+            steps.append(int(checkpoint.name.removeprefix("step-")))
+    assert expected.step == 12
+    assert steps == [2, 4, 6, 8, 10]  # two steps a life, none of them lost
+    assert asdict(progress) == asdict(expected)
+    for name, value in parameters(whole).items():
+        assert torch.equal(parameters(resumed)[name], value), name
+
+
+def test_checkpoints_come_by_the_clock(
+    loop: Loop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    saved, now = [], 0.0
+
+    def clock() -> float:
+        nonlocal now
+        now += 50.0  # seconds a look
+        return now
+
+    monkeypatch.setattr(module.time, "monotonic", clock)
+    monkeypatch.setattr(module, "save_checkpoint", lambda _, step, *__: saved.append(step))
+    loop(tmp_path / "run", optimisation={"epochs": 3}, selection={"checkpoint_every": 2.5})
+    assert saved == [3, 4, 7, 8, 11, 12]  # 12 steps; evaluations at 4, 8 and 12
+
+
+def test_the_scale_of_half_precision_is_kept(
+    loop: Loop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A scaler whose scale doubles every third step, on the processor."""
+    scalers = []
+
+    def accelerator(**_: Any) -> Accelerator:
+        scalers.append(torch.amp.GradScaler("cpu", init_scale=2.0**8, growth_interval=3))
+        made = Accelerator()
+        made.scaler = scalers[-1]
+        return made
+
+    def interrupt(evaluation: int) -> None:
+        if evaluation == 1:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(tiny_loop, "Accelerator", accelerator)
+    _, whole, _ = loop(tmp_path / "whole")
+    with pytest.raises(KeyboardInterrupt):
+        loop(tmp_path / "parts", at_evaluation=interrupt)
+    _, resumed, _ = loop(tmp_path / "parts")
+    # 8 steps, and a checkpoint after the fourth: the scale has grown, and is about to again.
+    assert scalers[0].state_dict() == scalers[2].state_dict()
+    assert scalers[0].get_scale() == 2.0**10
+    for name, value in parameters(whole).items():
+        assert torch.equal(parameters(resumed)[name], value), name
 
 
 def test_a_finished_run_is_left_alone(loop: Loop, tmp_path: Path) -> None:

@@ -54,6 +54,24 @@ def test_the_same_recipe_goes_on(tiny_recipe: Recipe, tmp_path: Path) -> None:
     assert (tmp_path / "recipe.json").read_bytes() == before
 
 
+def test_what_no_weight_depends_on_may_differ(tiny_recipe: Recipe, tmp_path: Path) -> None:
+    write_recipe(tiny_recipe, tmp_path)
+    before = (tmp_path / "recipe.json").read_bytes()
+    selection = replace(tiny_recipe.selection, checkpoint_every=1)
+    free = replace(tiny_recipe, processes=7, cache=tmp_path, selection=selection)
+    write_recipe(free, tmp_path)
+    assert (tmp_path / "recipe.json").read_bytes() == before
+    with pytest.raises(InputError, match=r"recipe: selection\.patience was None, now 3$"):
+        write_recipe(replace(free, selection=replace(selection, patience=3)), tmp_path)
+
+
+@pytest.mark.parametrize("content", ["", "[]", "{}"])
+def test_a_damaged_record(tiny_recipe: Recipe, tmp_path: Path, content: str) -> None:
+    (tmp_path / "recipe.json").write_text(content)
+    with pytest.raises(InputError, match=r"recipe\.json: expected a run's recipe"):
+        write_recipe(tiny_recipe, tmp_path)
+
+
 def test_another_recipe_is_refused(tiny_recipe: Recipe, tmp_path: Path) -> None:
     write_recipe(tiny_recipe, tmp_path)
     before = (tmp_path / "recipe.json").read_bytes()

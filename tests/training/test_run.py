@@ -21,6 +21,8 @@ from coteach.errors import InputError
 from coteach.graph import WeightedSum
 from coteach.model import Student
 from coteach.recipe import Recipe, gold_only
+from coteach.reporting.observations import observe
+from coteach.reporting.runs import read_runs
 from coteach.training.run import run
 
 STUDENT = ["student:p", "student:p_out", "student:p_mean"]
@@ -51,11 +53,13 @@ def finished(
 def test_files(finished: tuple[Path, dict[str, Any], str]) -> None:
     folder = finished[0]
     training = {"checkpoints", "student", "log.jsonl", "tensorboard"}
-    written = {"recipe.json", "summary.json", "report.json", "gold_only"}
+    written = {"recipe.json", "summary.json", "pages.json", "report.json", "gold_only"}
     assert {path.name for path in folder.iterdir()} == training | written
     assert {path.name for path in (folder / "gold_only").iterdir()} == training
     for part in (folder, folder / "gold_only"):
-        assert {path.name for path in (part / "student").iterdir()} == {
+        files = {path.name for path in (part / "student").iterdir()}
+        assert {"student.py", "pipeline.py"} < files  # and what else its code needs
+        assert {name for name in files if not name.endswith(".py")} == {
             "config.json",
             "model.safetensors",
             "tokenizer.json",
@@ -76,7 +80,14 @@ def test_summary(finished: tuple[Path, dict[str, Any], str]) -> None:
     assert summary["recipe"] == "tiny"
     assert summary["seed"] == 1234
     assert summary["pages"] == {"training": 8, "labelled": 6}
-    assert set(summary) == {"recipe", "seed", "pages", "scores", "iob2_strict"}
+    parts = {"recipe", "seed", "pages", "dev", "scores", "attributes", "iob2_strict", "input"}
+    assert set(summary) == parts
+    log = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
+    devs = {it["step"]: it for it in log if it["event"] == "dev"}
+    dev = summary["dev"]
+    assert dev["probability"] == "p"
+    assert dev["f1"] == {name: devs[dev["step"]][name] for name in ("p", "p_out", "p_mean")}
+    assert dev["f1"]["p"] == max(it["p"] for it in devs.values())
     scores = summary["scores"]
     kinds = {name: score["kind"] for name, score in scores.items()}
     assert kinds == {
@@ -101,6 +112,25 @@ def test_summary(finished: tuple[Path, dict[str, Any], str]) -> None:
     ]:
         assert (scores[name]["precision"], scores[name]["recall"]) == (precision, recall)
     assert set(summary["iob2_strict"]) == {"split", *STUDENT}
+
+
+def test_the_counts_are_those_of_the_scores(finished: tuple[Path, dict[str, Any], str]) -> None:
+    folder, summary, _ = finished
+    pages = json.loads((folder / "pages.json").read_text(encoding="utf-8"))
+    attributes = summary["attributes"]
+    assert (pages["split"], pages["page_ids"]) == ("report", ["9", "10"])
+    assert pages["gold"] == [3, 3]
+    assert attributes["gold"] == {"場所": 2, "築城年": 2, "築城者": 2}
+    for name, score in summary["scores"].items():
+        for part in ("true_positives", "predicted"):
+            assert sum(pages[part][name]) == sum(attributes[part][name].values())
+        right, given = (sum(pages[part][name]) for part in ("true_positives", "predicted"))
+        assert score["f1"] == pytest.approx(2 * right / (given + 6))
+    (run_there,) = read_runs([folder])
+    f1s = {it.system: it.f1 for it in observe([run_there]) if it.probability in (None, "p")}
+    expected = {name: score["f1"] for name, score in summary["scores"].items()}
+    expected["tiny"] = expected["student:p"]
+    assert f1s == pytest.approx({name: expected[name] for name in f1s})
 
 
 def test_everything_is_printed(finished: tuple[Path, dict[str, Any], str]) -> None:
