@@ -61,8 +61,8 @@ def load_extractor(student: str | Path, batch_size: int = 16) -> Extractor:
     from safetensors import SafetensorError
     from transformers import AutoTokenizer
 
+    from coteach.model import Student
     from coteach.model.extraction import Extractor
-    from coteach.model.student import Student
 
     try:
         model: Any = Student.from_pretrained(student)

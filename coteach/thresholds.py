@@ -4,23 +4,20 @@ from __future__ import annotations
 
 import shutil
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
 import tyro
 from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
 
 from coteach.data.shinra import read_annotation_file, read_page, read_page_ids
 from coteach.errors import InputError
-from coteach.evaluation.shinra import Counts
-from coteach.evaluation.thresholds import Chosen, choose_thresholds
+from coteach.evaluation.thresholds import Chosen, choose_thresholds, threshold_table
 from coteach.predict import load_extractor
 
-__all__ = ["Options", "main", "threshold_table"]
+__all__ = ["Options", "main"]
 
 
 @dataclass(frozen=True)
@@ -57,35 +54,6 @@ class Options:
 
     batch_size: int = 16
     """Windows a batch."""
-
-
-def threshold_table(chosen: Mapping[str, Chosen]) -> Table:
-    """The thresholds for people, with precision, recall and F1 in percent, before and after."""
-    table = Table(title="Values of p kept, on the pages chosen on", title_justify="left")
-    table.add_column("attribute")
-    table.add_column("confidence ≥", justify="right")
-    for heading in ("P", "R", "F1"):
-        table.add_column(heading, justify="right", no_wrap=True)
-    for name, choice in chosen.items():
-        threshold = f"{choice.threshold:.3f}" if choice.reached else "(none reaches it)"
-        table.add_row(escape(name), threshold, *_before_and_after(choice.before, choice.after))
-    before, after = (
-        Counts(*(sum(figures) for figures in zip(*counts, strict=True)))
-        for counts in (
-            [(c.before.true_positives, c.before.predicted, c.before.gold) for c in chosen.values()],
-            [(c.after.true_positives, c.after.predicted, c.after.gold) for c in chosen.values()],
-        )
-    )
-    table.add_section()
-    table.add_row("micro", "", *_before_and_after(before, after))
-    return table
-
-
-def _before_and_after(before: Counts, after: Counts) -> list[str]:
-    return [
-        f"{100 * getattr(before, name):.1f} → {100 * getattr(after, name):.1f}"
-        for name in ("precision", "recall", "f1")
-    ]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

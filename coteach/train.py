@@ -22,7 +22,10 @@ Trains a student from the outputs of several systems.
 
 RECIPE is a Python file or a dotted module name, for example recipes.quickstart. With a recipe,
 --help lists all its fields, each of which is an option. On several GPUs:
-accelerate launch -m coteach.train RECIPE [OPTIONS].\
+accelerate launch -m coteach.train RECIPE [OPTIONS].
+
+Where the recipe's data is of several categories, each has a run of its own, one after another, in
+a folder of its name; those that are finished are not run again.\
 """
 
 
@@ -39,7 +42,12 @@ class Options:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command; returns the exit code, 0, or 2 where the input cannot be used."""
+    """Run the command.
+
+    Returns:
+        The exit code: 0, or 1 where one of several categories failed, or 2 where the input cannot
+        be used.
+    """
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     if not arguments or arguments[0] in ("-h", "--help"):
         print(USAGE)
@@ -58,15 +66,31 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # The heavy imports come after --help.
         from transformers.utils.logging import disable_progress_bar
 
+        from coteach.training.categories import (
+            categories_of,
+            describe_categories,
+            run_categories,
+        )
         from coteach.training.describe import dry_run
+        from coteach.training.processes import processes
         from coteach.training.run import run
 
         disable_progress_bar()
+        categories = categories_of(options.recipe)
         if options.dry_run:
+            if categories:
+                return int(bool(describe_categories(categories)))
             dry_run(options.recipe)
+            return 0
+        folder = options.output or _default_folder(options.recipe.name)
+        failed = False
+        if categories:
+            summary = run_categories(categories, folder)
+            failed = any("error" in row for row in summary["categories"].values())
         else:
-            folder = options.output or _default_folder(options.recipe.name)
             run(options.recipe, folder)
+        processes().destroy_process_group()
+        return int(failed)
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -74,15 +98,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         hint = f"; to go on, give the same options and --output {folder}" if folder else ""
         print(f"interrupted{hint}", file=sys.stderr)
         return 130
-    return 0
 
 
 def _default_folder(name: str) -> Path:
     """``runs/<recipe>/<time>``: the time of the first process, so that all write to one folder."""
-    from accelerate import PartialState
     from accelerate.utils import broadcast_object_list
 
-    PartialState()
+    from coteach.training.processes import processes
+
+    processes()
     (now,) = broadcast_object_list([datetime.now().strftime("%Y-%m-%d_%H-%M-%S")])
     return Path("runs") / name / now
 

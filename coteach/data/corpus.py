@@ -10,6 +10,7 @@ from pathlib import Path
 
 from coteach.data.defects import Defects
 from coteach.data.pages import Annotations, Page
+from coteach.data.shinra_lines import Offsets
 from coteach.data.sources import Split, TaskData, gold_split
 from coteach.errors import InputError
 
@@ -32,6 +33,7 @@ class Corpus:
             show how the teams do on pages they did not train on.
         defects: what was wrong or remarkable in the files; also how many of a team's values are
             of attributes that the training gold lacks, which nobody learns.
+        offsets: what the pages are: plain text, or the raw HTML.
     """
 
     pages: Mapping[str, Page]
@@ -43,6 +45,7 @@ class Corpus:
     page_ids: tuple[str, ...]
     unlabelled: tuple[str, ...]
     defects: Defects = field(default_factory=Defects)
+    offsets: Offsets = "text"
 
 
 def load_corpus(data: TaskData, seed: int, cache: Path | None = None) -> Corpus:
@@ -86,6 +89,7 @@ def load_corpus(data: TaskData, seed: int, cache: Path | None = None) -> Corpus:
         page_ids=_sample(train.page_ids, candidates, data.max_pages, seed),
         unlabelled=unlabelled,
         defects=sources.defects,
+        offsets=sources.offsets,
     )
 
 

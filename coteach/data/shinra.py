@@ -389,6 +389,7 @@ def write_submission(
     values: Iterable[tuple[Page, Iterable[tuple[Span, float | None]]]],
     *,
     titles: Mapping[str, str] | None = None,
+    offsets: Offsets = "text",
 ) -> None:
     """Writes a system's values as a submission; the file appears only when it is complete.
 
@@ -398,6 +399,8 @@ def write_submission(
             page at a time is held in memory.
         titles: page id → title, for example from :func:`read_annotation_file`. A page that is
             not there has its id as its title.
+        offsets: what the pages are, and so which place is written: plain text with
+            ``text_offset``, or raw HTML with ``html_offset``.
 
     Raises:
         InputError: the file cannot be written.
@@ -417,7 +420,7 @@ def write_submission(
                     "page_id": page.page_id,
                     "title": titles.get(page.page_id, page.page_id),
                     "attribute": span.attribute,
-                    "text_offset": {
+                    f"{offsets}_offset": {
                         "start": {"line_id": span.start_line, "offset": span.start_offset},
                         "end": {"line_id": span.end_line, "offset": span.end_offset},
                         "text": span.text(lines),

@@ -124,6 +124,7 @@ class ShinraDistribution(TaskData):
             teams=teams,
             listed=listed,
             defects=defects,
+            offsets=self.offsets,
         )
 
     def _definition(self) -> EntityDefinition | None:

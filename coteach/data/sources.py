@@ -9,6 +9,7 @@ from pathlib import Path
 
 from coteach.data.defects import Defects
 from coteach.data.pages import Annotations, Page
+from coteach.data.shinra_lines import Offsets
 from coteach.errors import InputError
 from coteach.model.spans import Span
 
@@ -50,6 +51,7 @@ class Sources:
         teams: the submissions, sorted by team.
         listed: page ids of every split that the data names, also of those without gold.
         defects: what was wrong or remarkable in the files.
+        offsets: what the pages are: plain text, or the raw HTML.
     """
 
     pages: Mapping[str, Page]
@@ -59,6 +61,7 @@ class Sources:
     teams: tuple[Annotations, ...] = ()
     listed: Mapping[str, Sequence[str]] = field(default_factory=dict)
     defects: Defects = field(default_factory=Defects)
+    offsets: Offsets = "text"
 
 
 @dataclass(frozen=True, kw_only=True)

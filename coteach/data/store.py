@@ -25,10 +25,15 @@ class StoredValues(Mapping[str, frozenset[Span]]):
 
     Pages come in the order in which the source first named them. It can be handed to worker
     processes, forked or not.
+
+    Attributes:
+        path: of the file.
+        digest: differs wherever the values do.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, digest: str) -> None:
         self.path = path
+        self.digest = digest
         self._connection: sqlite3.Connection | None = None
         self._owner = 0
 
@@ -46,7 +51,7 @@ class StoredValues(Mapping[str, frozenset[Span]]):
         return self._ask("SELECT COUNT(DISTINCT page) FROM runs").fetchone()[0]
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"path": self.path, "_connection": None, "_owner": 0}
+        return {**self.__dict__, "_connection": None}
 
     def total(self) -> int:
         """The number of distinct values on all pages."""
@@ -100,28 +105,35 @@ def store_values(
         try:
             temporary.unlink(missing_ok=True)
             with closing(sqlite3.connect(temporary)) as connection:
-                _fill(connection, entries)
+                digest = _fill(connection, entries)
             temporary.replace(path)
         finally:
             temporary.unlink(missing_ok=True)
     except (OSError, sqlite3.Error) as error:
         reason = error.strerror if isinstance(error, OSError) else error
         raise InputError.at(path, None, f"cannot be written: {reason}") from None
-    values = StoredValues(path)
+    values = StoredValues(path, digest)
     return values, values.total()
 
 
-def _fill(connection: sqlite3.Connection, entries: Iterable[tuple[str, Span]]) -> None:
+def _fill(connection: sqlite3.Connection, entries: Iterable[tuple[str, Span]]) -> str:
+    """Write all values; returns their digest."""
     # A file that is not complete is thrown away: nothing needs to be undone or to survive.
     connection.execute("PRAGMA journal_mode = OFF")
     connection.execute("PRAGMA synchronous = OFF")
     connection.execute(
         "CREATE TABLE runs (number INTEGER PRIMARY KEY, page TEXT, size INTEGER, spans TEXT)"
     )
-    runs = ((page, {span for _, span in run}) for page, run in groupby(entries, itemgetter(0)))
-    connection.executemany(
-        "INSERT INTO runs (page, size, spans) VALUES (?, ?, ?)",
-        ((page, len(spans), json.dumps(sorted(spans), ensure_ascii=False)) for page, spans in runs),
-    )
+    digest = hashlib.sha256()
+
+    def runs() -> Iterator[tuple[str, int, str]]:
+        for page_id, run in groupby(entries, itemgetter(0)):
+            spans = sorted({span for _, span in run})
+            text = json.dumps(spans)
+            digest.update(json.dumps(page_id).encode() + text.encode())
+            yield page_id, len(spans), text
+
+    connection.executemany("INSERT INTO runs (page, size, spans) VALUES (?, ?, ?)", runs())
     connection.execute("CREATE INDEX by_page ON runs (page)")
     connection.commit()
+    return digest.hexdigest()

@@ -20,6 +20,7 @@ from datasets.exceptions import DatasetGenerationError
 from torch import Tensor
 
 from coteach.data.pages import Annotations, Page
+from coteach.data.store import StoredValues
 from coteach.errors import InputError
 from coteach.model.alignment import Aligner
 from coteach.model.extraction import assemble
@@ -27,7 +28,7 @@ from coteach.model.iob2 import CLASSES, IGNORE, Fit, Locator, encode, fill
 from coteach.model.windows import windows
 
 BATCH = 1000  # windows that are counted together
-FORMAT = 1  # part of the cache's key: raise it when a row's meaning changes
+FORMAT = 2  # part of the cache's key: raise it when a row's meaning changes
 
 FEATURES = Features(
     {
@@ -254,11 +255,15 @@ def _fingerprint(
         digest.update(json.dumps(parts, ensure_ascii=True, default=str).encode())
 
     add(FORMAT, aligner.fingerprint, window, overlap, list(attributes))
+    held = []  # on disk are too many values to be read here once more
+    for source in sources:
+        add(source.name, source.values.digest if isinstance(source.values, StoredValues) else None)
+        if not isinstance(source.values, StoredValues):
+            held.append(source.values)
     for page_id in page_ids:
-        add(page_id, pages[page_id].text)
-        for source in sources:
-            values = source.on(page_id)
-            add(source.name, None if values is None else sorted(values))
+        processed = [it.processed is None or page_id in it.processed for it in sources]
+        values = [sorted(it.get(page_id, ())) for it in held]
+        add(page_id, pages[page_id].text, processed, values)
     return digest.hexdigest()[:32]
 
 

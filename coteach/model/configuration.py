@@ -108,3 +108,6 @@ class StudentConfig(PreTrainedConfig):
         """The encoder's configuration as an object of its own class."""
         options = dict(self.encoder)
         return AutoConfig.for_model(options.pop("model_type"), **options)
+
+
+StudentConfig.register_for_auto_class()  # saved with its code

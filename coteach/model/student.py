@@ -267,3 +267,6 @@ def _without_pooler(config: PreTrainedConfig) -> dict[str, bool]:
     encoder_class: Any = MODEL_MAPPING[type(config)]
     parameters = inspect.signature(encoder_class).parameters
     return {"add_pooling_layer": False} if "add_pooling_layer" in parameters else {}
+
+
+Student.register_for_auto_class()  # saved with its code

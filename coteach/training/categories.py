@@ -12,7 +12,6 @@ from statistics import fmean
 from typing import Any
 
 import numpy as np
-from accelerate import PartialState
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -22,6 +21,7 @@ from coteach.data.shinra import replacing
 from coteach.errors import InputError
 from coteach.evaluation.significance import macro_f1_difference
 from coteach.recipe import Recipe
+from coteach.training.processes import processes
 from coteach.training.record import write_recipe
 from coteach.training.run import run
 
@@ -64,7 +64,7 @@ def run_categories(
     Raises:
         InputError: a finished category is of another recipe.
     """
-    state = PartialState()
+    state = processes()
     console = console or Console(highlight=False)
     console.quiet = not state.is_main_process
     errors: dict[str, str] = {}

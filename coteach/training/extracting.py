@@ -11,10 +11,10 @@ from transformers import AutoTokenizer
 
 from coteach.data.corpus import Corpus
 from coteach.data.sources import Split
+from coteach.model import Student
 from coteach.model.alignment import Tokens
 from coteach.model.extraction import Extraction, Extractor
 from coteach.model.spans import Span
-from coteach.model.student import Student
 
 __all__ = ["extract", "predict_split", "values_of"]
 

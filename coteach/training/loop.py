@@ -122,70 +122,69 @@ def fit(
     log.keep_until(progress.step)
 
     collate = Collator(windowed, tokenizer)
-    bar = tqdm(
+    running, since = Running(), time.perf_counter()
+    saved = time.monotonic()
+    micro_batches = _micro_batches(
+        windowed, collate, optimisation, seed, plan, progress, accelerator
+    )
+    with tqdm(
         total=plan.total,
         initial=progress.step,
         desc="train",
         unit="step",
         mininterval=0.5 if sys.stderr.isatty() else 60,  # a log file needs fewer lines
         disable=not accelerator.is_local_main_process,
-    )
-    running, since = Running(), time.perf_counter()
-    saved = time.monotonic()
-    micro_batches = _micro_batches(
-        windowed, collate, optimisation, seed, plan, progress, accelerator
-    )
-    while progress.step < plan.total and not _out_of_patience(progress, selection):
-        model.train()
-        batches = list(islice(micro_batches, optimisation.accumulation))
-        # After the batches: a loader that starts, as a resumed run's does, draws a number too.
-        set_seed((seed * 1_000_003 + progress.step) % 2**31, device_specific=True)
-        moment = Step(progress=progress.step / plan.total)
-        running += train_step(model, graph, batches, accelerator, moment)
-        if optimisation.clip_norm is not None:
-            accelerator.clip_grad_norm_(model.parameters(), optimisation.clip_norm)
-        optimizer.step()
-        schedule.step()
-        optimizer.zero_grad()
-        progress.step += 1
-        bar.update()
-        if progress.step % LOG_EVERY == 0 or progress.step == plan.total:
-            losses = running.means(accelerator)
-            seconds, since = time.perf_counter() - since, time.perf_counter()
-            log(
-                "train",
-                progress.step,
-                epoch=progress.step / plan.per_epoch,
-                learning_rate=float(schedule.get_last_lr()[0]),
-                seconds=seconds,
-                **losses,
-            )
-            bar.set_postfix(loss=f"{losses['loss']:.4f}", refresh=False)
-            running = Running()
-        evaluated = progress.step % plan.evaluate_every == 0 or progress.step == plan.total
-        if evaluated:
-            figures = dict(evaluate())
-            log("dev", progress.step, epoch=progress.step / plan.per_epoch, **figures)
-            progress.history.append({"step": progress.step, **figures})
-            if figures[selection.probability] > progress.best:
-                progress.best, progress.best_step = figures[selection.probability], progress.step
-                progress.waited = 0
-                keep()
-            else:
-                progress.waited += 1
-            bar.write(_line(progress, figures, selection))
-        due = evaluated or time.monotonic() - saved >= 60 * selection.checkpoint_every
-        if due and accelerator.is_main_process:
-            state = {"schedule": schedule.state_dict(), "progress": asdict(progress)}
-            if accelerator.scaler is not None:
-                state["scaler"] = accelerator.scaler.state_dict()
-            save_checkpoint(
-                checkpoints, progress.step, accelerator.unwrap_model(model), optimizer, state
-            )
-            saved = time.monotonic()
-        if evaluated:  # all processes; their clocks may differ
-            accelerator.wait_for_everyone()
-    bar.close()
+    ) as bar:
+        while progress.step < plan.total and not _out_of_patience(progress, selection):
+            model.train()
+            batches = list(islice(micro_batches, optimisation.accumulation))
+            # After the batches: a loader that starts, as a resumed run's does, draws a number too.
+            set_seed((seed * 1_000_003 + progress.step) % 2**31, device_specific=True)
+            moment = Step(progress=progress.step / plan.total)
+            running += train_step(model, graph, batches, accelerator, moment)
+            if optimisation.clip_norm is not None:
+                accelerator.clip_grad_norm_(model.parameters(), optimisation.clip_norm)
+            optimizer.step()
+            schedule.step()
+            optimizer.zero_grad()
+            progress.step += 1
+            bar.update()
+            if progress.step % LOG_EVERY == 0 or progress.step == plan.total:
+                losses = running.means(accelerator)
+                seconds, since = time.perf_counter() - since, time.perf_counter()
+                log(
+                    "train",
+                    progress.step,
+                    epoch=progress.step / plan.per_epoch,
+                    learning_rate=float(schedule.get_last_lr()[0]),
+                    seconds=seconds,
+                    **losses,
+                )
+                bar.set_postfix(loss=f"{losses['loss']:.4f}", refresh=False)
+                running = Running()
+            evaluated = progress.step % plan.evaluate_every == 0 or progress.step == plan.total
+            if evaluated:
+                figures = dict(evaluate())
+                log("dev", progress.step, epoch=progress.step / plan.per_epoch, **figures)
+                progress.history.append({"step": progress.step, **figures})
+                figure = figures[selection.probability]
+                if figure > progress.best:
+                    progress.best, progress.best_step, progress.waited = figure, progress.step, 0
+                    keep()
+                else:
+                    progress.waited += 1
+                bar.write(_line(progress, figures, selection))
+            due = evaluated or time.monotonic() - saved >= 60 * selection.checkpoint_every
+            if due and accelerator.is_main_process:
+                state = {"schedule": schedule.state_dict(), "progress": asdict(progress)}
+                if accelerator.scaler is not None:
+                    state["scaler"] = accelerator.scaler.state_dict()
+                save_checkpoint(
+                    checkpoints, progress.step, accelerator.unwrap_model(model), optimizer, state
+                )
+                saved = time.monotonic()
+            if evaluated:  # all processes; their clocks may differ
+                accelerator.wait_for_everyone()
     return progress
 
 

@@ -16,9 +16,9 @@ from coteach.data.windowed import Windowed, build_windows
 from coteach.errors import InputError, in_one_line
 from coteach.graph.build import Bundle, StudentGraph, bundles, head_layers, label_sources
 from coteach.graph.nodes import Student as StudentNode
-from coteach.model.configuration import OUTPUT_HEAD, StudentConfig
+from coteach.model import Student, StudentConfig
+from coteach.model.configuration import OUTPUT_HEAD
 from coteach.model.extraction import PADDED_TO, build_aligner
-from coteach.model.student import Student
 from coteach.recipe import Recipe, gold_only
 from coteach.training.self_teaching import predictions
 

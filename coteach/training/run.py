@@ -12,7 +12,7 @@ from coteach.data.corpus import load_corpus
 from coteach.data.files import replacing
 from coteach.evaluation.scoreboard import Scoreboard
 from coteach.evaluation.thresholds import choose_thresholds, threshold_table
-from coteach.model.configuration import StudentConfig
+from coteach.model import StudentConfig
 from coteach.model.extraction import Extractor
 from coteach.recipe import Recipe
 from coteach.training.checkpoint import recover_folder, replacing_folder

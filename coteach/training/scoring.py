@@ -81,6 +81,7 @@ def score_run(
         write_submission(
             folder / f"{split.name}.json",
             zip(pages, (result["p"] for result in found), strict=True),
+            offsets=corpus.offsets,
         )
         with replacing(folder / "pages.json") as file:
             json.dump(board.by_page(), file, ensure_ascii=False)

@@ -21,8 +21,8 @@ from coteach.data.shinra import read_annotation_file, write_submission
 from coteach.errors import InputError, in_one_line
 from coteach.graph.build import without_gold
 from coteach.graph.nodes import Predicted
+from coteach.model import Student
 from coteach.model.extraction import Extractor
-from coteach.model.student import Student
 from coteach.recipe import Recipe
 
 __all__ = ["predictions"]

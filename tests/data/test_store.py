@@ -89,6 +89,13 @@ def test_each_reading_replaces_the_last(tmp_path: Path) -> None:
     assert {path.name for path in tmp_path.iterdir()} == {after.path.name, other.path.name}
 
 
+def test_the_digest_tells_values_apart(tmp_path: Path) -> None:
+    sources = [ENTRIES, ENTRIES[:-1], [], [("1", A)], [("1", B)], [("2", A)], [("1", A), ("2", B)]]
+    digests = [store_values("a", entries, tmp_path)[0].digest for entries in sources]
+    assert len(set(digests)) == len(sources)
+    assert store_values("b", ENTRIES, tmp_path)[0].digest == digests[0]
+
+
 def test_an_error_leaves_nothing(tmp_path: Path) -> None:
     def broken() -> Iterator[tuple[str, Span]]:
         yield "1", A

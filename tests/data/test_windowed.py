@@ -11,6 +11,7 @@ from transformers import PreTrainedTokenizerFast
 
 import coteach.data.windowed
 from coteach.data.pages import Annotations
+from coteach.data.store import store_values
 from coteach.data.windowed import Collator, Windowed
 from coteach.errors import InputError
 from coteach.model.alignment import Aligner
@@ -211,6 +212,28 @@ def test_whatever_rows_depend_on_is_part_of_the_key(
     second = make_windowed(**{"texts": TEXTS, "sources": SOURCES, **change})
     assert len(tokenised) == len(TEXTS)
     assert second.rows[:] != first.rows[:]
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_values_on_disk_give_the_rows_of_those_in_memory(
+    make_windowed: MakeWindowed, tmp_path: Path, tokenised: list[str], processes: int
+) -> None:
+    def stored(source: Annotations) -> Annotations:
+        entries = [(page_id, span) for page_id, spans in source.values.items() for span in spans]
+        values, _ = store_values(source.name, entries, tmp_path / "values")
+        return Annotations(source.name, values, source.processed)
+
+    held = make_windowed(TEXTS, SOURCES)
+    on_disk = [stored(source) for source in SOURCES]
+    windowed = make_windowed(TEXTS, on_disk, cache=tmp_path / "cache2", processes=processes)
+    assert windowed.rows[:] == held.rows[:]
+    tokenised.clear()
+    assert make_windowed(TEXTS, on_disk, cache=tmp_path / "cache2").rows[:] == held.rows[:]
+    assert tokenised == []
+    changed = [stored(moved(SOURCES[0], "1")), *on_disk[1:]]
+    assert make_windowed(TEXTS, changed, cache=tmp_path / "cache2").rows[:] != held.rows[:]
+    fewer = [Annotations("gold", on_disk[0].values, frozenset({"2"})), *on_disk[1:]]
+    assert make_windowed(TEXTS, fewer, cache=tmp_path / "cache2").processed["gold"] == 1
 
 
 def test_two_processes_give_the_rows_of_one(make_windowed: MakeWindowed, tmp_path: Path) -> None:

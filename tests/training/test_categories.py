@@ -172,3 +172,8 @@ def test_html_pages_train_and_score(path: Path, tmp_path: Path) -> None:
     text, html = (summary_of(folder) for folder in folders.values())
     assert text["scores"] == html["scores"]
     assert html["scores"]["exact"]["f1"] == 1.0
+    for offsets, folder in folders.items():
+        (written,) = folder.rglob("report.json")
+        wrong = {"text": "html", "html": "text"}[offsets]
+        assert f"{offsets}_offset" in written.read_text(encoding="utf-8")
+        assert f"{wrong}_offset" not in written.read_text(encoding="utf-8")

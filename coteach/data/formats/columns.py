@@ -73,6 +73,7 @@ class Columns(Format):
         if known is not None:
             documents = _assigned(documents, known, path)
         named = documents[0].page_id is not None
+        single = {document.width for document in documents if document.sentences} == {1}
         pages: dict[str, Page] = {}
         tokens: dict[str, list[Token]] = {}
         tagged: dict[str, list[TaggedSentence]] = {}
@@ -81,23 +82,17 @@ class Columns(Format):
             if page_id in pages:
                 message = f"page {quote(page_id)} stands here a second time"
                 raise InputError.at(path, document.number, message)
-            single = document.columns == 1
             if single and known is not None:
                 pages[page_id] = known.pages[page_id]
                 sentences = _known_sentences(page_id, document, known, path)
             else:
-                column = 0 if single else self.token
-                words = [[row.fields[column] for row in rows] for rows in document.sentences]
+                words = document.column(self.token)
                 pages[page_id], sentences = joined(page_id, words, self.spaces)
             tokens[page_id] = [token for of in sentences for token in of]
             if not single or known is not None:
-                column = 0 if single else self.tag
-                tagged[page_id] = [
-                    TaggedSentence(
-                        [row.fields[column] for row in rows], of, [row.number for row in rows]
-                    )
-                    for rows, of in zip(document.sentences, sentences, strict=True)
-                ]
+                numbers = [[row.number for row in rows] for rows in document.sentences]
+                parts = zip(document.column(self.tag), sentences, numbers, strict=True)
+                tagged[page_id] = [TaggedSentence(*of) for of in parts]
         values = values_of(tagged, self.scheme, self.invalid, path, losses)
         return Documents(pages, values, tokens, named)
 
@@ -155,7 +150,6 @@ class Columns(Format):
             message = f"expected {_START} before the first token, or nowhere"
             raise InputError.at(path, documents[0].number, message)
         for document in documents:
-            document.columns = columns
             if (document.page_id is None) != (documents[0].page_id is None):
                 message = f"expected an id for every {_START} or for none"
                 raise InputError.at(path, document.number, message)
@@ -194,7 +188,18 @@ class _Document:
     """Whether the file says that it starts here."""
     page_id: str | None = None
     sentences: list[list[_Row]] = field(default_factory=list)
-    columns: int = 0
+
+    @property
+    def width(self) -> int:
+        """The number of columns; all lines of a file have the same."""
+        return len(self.sentences[0][0].fields)
+
+    def column(self, number: int) -> list[list[str]]:
+        """One column of every sentence: the only one, where there are no others."""
+        return [
+            [row.fields[number if len(row.fields) > 1 else 0] for row in rows]
+            for rows in self.sentences
+        ]
 
 
 def _sentences(tokens: Mapping[str, Sequence[Token]], page_id: str) -> list[list[Token]]:
@@ -229,8 +234,7 @@ def _assigned(documents: list[_Document], known: Documents, path: Path) -> list[
         of = [next(rest) for _ in range(count)]
         sentences = [sentence for document in of for sentence in document.sentences]
         number = of[0].number if of else documents[-1].number
-        columns = documents[0].columns
-        assigned.append(_Document(number, True, page_id, sentences, columns))
+        assigned.append(_Document(number, True, page_id, sentences))
     return assigned
 
 

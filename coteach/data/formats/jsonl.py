@@ -34,13 +34,14 @@ class JsonLines(Format):
 
     def read(self, path: Path, losses: Losses, known: Documents | None = None) -> Documents:
         def records() -> Iterator[Record]:
-            for number, entry in _entries(path):
+            for number, (line, entry) in enumerate(_entries(path), start=1):
                 try:
                     yield parse_record(
                         entry, losses, id_key=self.id, text_key=self.text, known=known
                     )
                 except InputError as error:
-                    raise _at(path, number, str(error)) from None
+                    message = str(error) if line else f"record {number}: {error}"
+                    raise InputError.at(path, line, message) from None
 
         return documents_of(records(), path)
 
@@ -76,15 +77,15 @@ def documents_of(records: Iterable[Record], path: Path) -> Documents:
     return Documents(pages, values, named=named)
 
 
-def _entries(path: Path) -> Iterator[tuple[int, object]]:
-    """The records with their lines; with their numbers in the list if the file is one list."""
+def _entries(path: Path) -> Iterator[tuple[int | None, object]]:
+    """The records with their lines; None in a file that is one list."""
     lines = [(number, line) for number, line in all_lines(path) if line.strip()]
     if path.suffix == ".json" and lines and lines[0][1].lstrip().startswith("["):
         try:
             entries = json.loads("\n".join(line for _, line in lines))
         except (ValueError, RecursionError) as error:
             raise InputError.at(path, None, f"not JSON: {error}") from None
-        yield from enumerate(entries, start=1)
+        yield from ((None, entry) for entry in entries)
         return
     for number, line in lines:
         try:
@@ -92,10 +93,3 @@ def _entries(path: Path) -> Iterator[tuple[int, object]]:
         except (ValueError, RecursionError) as error:
             message = f"not JSON: {error}, in {quote(line.strip())}"
             raise InputError.at(path, number, message) from None
-
-
-def _at(path: Path, number: int, message: str) -> InputError:
-    """An error in a record, which has a line of its own but for those of a list."""
-    if path.suffix == ".json":
-        return InputError.at(path, None, f"record {number}: {message}")
-    return InputError.at(path, number, message)

@@ -58,8 +58,8 @@ class Shinra(Format):
             losses.add("ENE", entity_type)
         losses.add("generic term flag", count=file.without_place)
         losses.add("repeated", count=file.repeated)
-        careless = defects.notes[str(path)]["text not that of the page"]
-        losses.add("text not that of the page", count=careless)
+        careless = defects.notes[str(path)]["with a text not that of the page"]
+        losses.add("with a text not that of the page", count=careless)
         return Documents(pages, values)
 
     def write(self, path: Path, documents: Documents, losses: Losses) -> None:

@@ -168,7 +168,7 @@ def test_other_tokens_are_put_at_their_characters(tmp_path: Path) -> None:
     [
         (
             "O\nO\n\nO\n\nO\nO\n",
-            r'team\.txt:1: 2 tags for the 5 tokens of sentence 1 of page "城-1"',
+            r'txt:1: 2 tags for the 5 tokens of sentence 1 of page "城-1"',
         ),
         ("O\n\nO\n", r"team\.txt: 2 sentences; expected 3"),
         ("-DOCSTART-\n\nO\n", r"team\.txt: 1 documents; expected 3"),
@@ -176,7 +176,7 @@ def test_other_tokens_are_put_at_their_characters(tmp_path: Path) -> None:
         ("-DOCSTART- (x)\n\nO\n", r'team\.txt:1: unknown page "x"'),
         (
             "-DOCSTART- (城-2)\n\n江戸京東 O\n",
-            r'page "城-2": its text is not .* "京東" in place of',
+            r'"城-2": its text is not .* "京東" in place of',
         ),
     ],
 )
