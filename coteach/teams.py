@@ -16,7 +16,7 @@ from rich.table import Table
 from coteach.errors import InputError
 
 if TYPE_CHECKING:
-    from coteach.model.configuration import StudentConfig
+    from coteach.model import StudentConfig
 
 __all__ = ["Options", "main"]
 

@@ -14,6 +14,7 @@ from coteach.graph import CoTeaching, DevScore, Edge, Gold, Student, Submissions
 from coteach.recipe import Optimisation, Recipe, Selection, gold_only, load_recipe
 
 ROOT = Path(__file__).parents[1]
+PAPER = ["gold_only", "self_teaching"]  # as coteach.report knows the paper's baselines
 RECIPES = sorted(path.stem for path in (ROOT / "recipes").glob("[!_]*.py"))
 
 
@@ -30,7 +31,7 @@ def test_recipes_of_this_repository(name: str) -> None:
     by_name = load_recipe(f"recipes.{name}")
     by_name.check()
     assert load_recipe(str(ROOT / "recipes" / f"{name}.py")) == by_name
-    assert by_name.name in RECIPES
+    assert by_name.name in RECIPES or by_name.name in PAPER
 
 
 def test_a_recipe_may_be_named_as_a_module_is(tmp_path: Path) -> None:

@@ -41,7 +41,7 @@ class StoredValues(Mapping[str, frozenset[Span]]):
         runs = self._ask("SELECT spans FROM runs WHERE page = ?", page_id).fetchall()
         if not runs:
             raise KeyError(page_id)
-        return frozenset(Span(*values) for (run,) in runs for values in json.loads(run))
+        return frozenset(Span._make(values) for (run,) in runs for values in json.loads(run))
 
     def __iter__(self) -> Iterator[str]:
         pages = self._ask("SELECT page FROM runs GROUP BY page ORDER BY MIN(number)")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -142,6 +143,8 @@ def build_windows(
     # One part a process: the library would take a longer list apart, page by page, in memory.
     cuts = np.linspace(0, len(page_ids), min(processes, len(page_ids)) + 1, dtype=int).tolist()
     parts = [range(start, stop) for start, stop in pairwise(cuts)]
+    # What is in memory already is not to be looked through, nor copied for that by the workers.
+    gc.freeze()
     try:
         rows = Dataset.from_generator(
             _rows,
@@ -153,6 +156,8 @@ def build_windows(
         )
     except (OSError, DatasetGenerationError) as error:
         raise _why(error, cache) from None
+    finally:
+        gc.unfreeze()
     fits = np.zeros((len(sources), 4), dtype=np.int64)
     processed = np.zeros(len(sources), dtype=np.int64)
     for fit, flags in _batches(rows, "fit", "processed"):

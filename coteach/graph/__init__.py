@@ -2,11 +2,12 @@
 
 from coteach.graph.edges import Edge
 from coteach.graph.gates import Gate, Through
-from coteach.graph.nodes import Gold, Node, Student, Submissions
+from coteach.graph.nodes import Aggregated, Gold, Node, Predicted, Student, Submissions
 from coteach.graph.objectives import CoTeaching, Objective, WeightedSum
 from coteach.graph.weights import Agreement, DevScore, Equal, Given, TeamWeights
 
 __all__ = [
+    "Aggregated",
     "Agreement",
     "CoTeaching",
     "DevScore",
@@ -17,6 +18,7 @@ __all__ = [
     "Gold",
     "Node",
     "Objective",
+    "Predicted",
     "Student",
     "Submissions",
     "TeamWeights",

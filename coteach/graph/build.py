@@ -9,18 +9,19 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from coteach.aggregation import aggregate
 from coteach.data.corpus import Corpus
 from coteach.data.pages import Annotations
 from coteach.data.windowed import Windowed
 from coteach.errors import InputError
 from coteach.graph.edges import BoundEdge, Edge, EdgeSums
 from coteach.graph.gates import Step
-from coteach.graph.nodes import Gold, Node, Submissions
+from coteach.graph.nodes import Aggregated, Gold, Node, Predicted, Submissions
 from coteach.graph.objectives import CoTeaching, WeightedSum
 from coteach.graph.weights import team_weights
+from coteach.model import Student
 from coteach.model.configuration import OUTPUT_HEAD
 from coteach.model.iob2 import CLASSES
-from coteach.model.student import Student
 
 
 @dataclass(frozen=True)
@@ -31,27 +32,45 @@ class Bundle:
         sources: what each of them says.
         heads: the head that each of them teaches.
         weights: (members, attributes), mean 1 over the members.
+        counted: whose labels the classes are counted in, where it is not one of the sources.
     """
 
     sources: tuple[Annotations, ...]
     heads: tuple[str, ...]
     weights: np.ndarray
+    counted: Annotations | None = None
 
 
 def bundles(
-    nodes: Mapping[str, Node], edges: Mapping[str, Edge], corpus: Corpus
+    nodes: Mapping[str, Node],
+    edges: Mapping[str, Edge],
+    corpus: Corpus,
+    predicted: Mapping[str, Annotations] | None = None,
 ) -> dict[str, Bundle]:
     """The sources of every node that an edge starts from.
+
+    Args:
+        nodes: the recipe's.
+        edges: the recipe's.
+        corpus: what they speak about.
+        predicted: for every ``Predicted`` node, what its student found on ``without_gold``'s pages.
 
     Raises:
         InputError: a node names a team that handed nothing in, or two nodes share a head.
     """
     result: dict[str, Bundle] = {}
+    gold, ones = corpus.train.gold, np.ones((1, len(corpus.attributes)))
     for edge in edges.values():
         node = nodes[edge.source]
         if isinstance(node, Gold):
-            ones = np.ones((1, len(corpus.attributes)))
-            result[edge.source] = Bundle((corpus.train.gold,), (OUTPUT_HEAD,), ones)
+            result[edge.source] = Bundle((gold,), (OUTPUT_HEAD,), ones)
+        elif isinstance(node, Aggregated):
+            teams = _teams(edge.source, node, corpus)
+            labels = aggregate(node.method, teams, corpus, without_gold(corpus), node.minimum)
+            result[edge.source] = Bundle((_joined(gold, labels),), (OUTPUT_HEAD,), ones, gold)
+        elif isinstance(node, Predicted):
+            labels = (predicted or {})[edge.source]
+            result[edge.source] = Bundle((_joined(gold, labels),), (OUTPUT_HEAD,), ones, gold)
         elif isinstance(node, Submissions):
             teams = _teams(edge.source, node, corpus)
             result[edge.source] = Bundle(
@@ -59,7 +78,7 @@ def bundles(
                 tuple(team.name for team in teams),
                 team_weights(node.weights, teams, corpus.attributes, corpus),
             )
-    names = [source.name for bundle in result.values() for source in bundle.sources]
+    names = [source.name for source in label_sources(result)]
     heads = [head for bundle in result.values() for head in bundle.heads]
     for name in [*names, *heads]:
         if max(names.count(name), heads.count(name)) > 1:
@@ -70,7 +89,33 @@ def bundles(
     return result
 
 
-def _teams(name: str, node: Submissions, corpus: Corpus) -> tuple[Annotations, ...]:
+def label_sources(sources: Mapping[str, Bundle]) -> list[Annotations]:
+    """Everything that training data must hold: the bundles' sources, and what is counted."""
+    held = [source for bundle in sources.values() for source in bundle.sources]
+    for bundle in sources.values():
+        if bundle.counted is not None and not any(bundle.counted is source for source in held):
+            held.append(bundle.counted)
+    return held
+
+
+def without_gold(corpus: Corpus) -> list[str]:
+    """The training pages that have no gold."""
+    labelled = frozenset(corpus.train.page_ids)
+    return [page_id for page_id in corpus.page_ids if page_id not in labelled]
+
+
+def _joined(gold: Annotations, labels: Annotations) -> Annotations:
+    """The gold on its own pages, and labels on others."""
+    assert gold.processed is not None
+    assert labels.processed is not None
+    return Annotations(
+        f"{gold.name} + {labels.name}",
+        {**gold.values, **labels.values},
+        gold.processed | labels.processed,
+    )
+
+
+def _teams(name: str, node: Submissions | Aggregated, corpus: Corpus) -> tuple[Annotations, ...]:
     if not node.teams:
         return corpus.teams
     known = {team.name: team for team in corpus.teams}
@@ -114,7 +159,9 @@ class StudentGraph:
     ) -> None:
         self.student = student
         gold = [
-            bundle.sources[0].name for bundle in sources.values() if OUTPUT_HEAD in bundle.heads
+            (bundle.counted or bundle.sources[0]).name
+            for bundle in sources.values()
+            if OUTPUT_HEAD in bundle.heads
         ]
         if gold:
             counts = windowed.class_counts(gold[0])
@@ -159,11 +206,5 @@ def _with_labelled_rate(
         return objective
     if objective.labelled_rate is not None:
         return objective
-    gold = windowed.sources.index(edges[objective.gold].members[0])
-    labelled = total = 0
-    for row in windowed.rows.select_columns(["has_text", "processed"]):
-        positions = sum(row["has_text"])
-        total += positions
-        labelled += positions * row["processed"][gold]
-    # Nothing labelled: there is no gold loss to scale.
-    return replace(objective, labelled_rate=labelled / total if labelled else 1.0)
+    rate = windowed.labelled_rate(edges[objective.gold].members[0])
+    return replace(objective, labelled_rate=rate or 1.0)  # without gold, no loss to scale

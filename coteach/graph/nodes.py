@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal
 
+from coteach.aggregation import Method
+from coteach.errors import InputError
 from coteach.graph.weights import Equal, TeamWeights
 
 
@@ -27,6 +30,35 @@ class Submissions:
 
 
 @dataclass(frozen=True)
+class Aggregated:
+    """An annotation node: the gold where a training page has it, elsewhere what the teams say
+    together. It teaches the head "output"; classes are counted in the gold alone."""
+
+    method: Method = "vote"
+    """How the teams become one: see ``coteach.aggregation.aggregate``."""
+    minimum: int | None = None
+    """For the method "vote": the votes that a value needs; None: the number best on dev."""
+    teams: tuple[str, ...] = ()
+    """The teams to use; none named: all of them."""
+
+    def __post_init__(self) -> None:
+        if self.minimum is not None and self.method != "vote":
+            raise InputError(
+                f"minimum belongs to method='vote', got {self.minimum} with method={self.method!r}"
+            )
+
+
+@dataclass(frozen=True)
+class Predicted:
+    """An annotation node for self-teaching (co-teaching paper, §4.2; the baseline of its original
+    code): the gold where a training page has it, elsewhere what a finished student finds there.
+    It teaches the head "output"; classes are counted in the gold alone."""
+
+    student: Path
+    """The folder "student" of a finished run, best of one taught by the gold alone."""
+
+
+@dataclass(frozen=True)
 class Student:
     """A model that is trained: an encoder and the heads that its edges give it."""
 
@@ -46,8 +78,13 @@ class Student:
     """Content tokens of a window; None: what the encoder's positions hold, at most 510."""
     overlap: int = 100
     """Tokens that two windows of a page share (original code: 100)."""
+    trim_head: int = 0
+    """Lines at the top of a page that the student never reads, neither here nor when it is used
+    (original code: 20; SHINRA 2022's baseline: 10). Gold there counts as missed."""
+    trim_tail: int = 0
+    """The same at the end of a page (original code: 100; SHINRA 2022's baseline: 4)."""
     mean: Literal["weighted", "equal"] = "weighted"
     """Whether p_mean uses the teams' weights. With equal weights the two are the same."""
 
 
-Node = Gold | Submissions | Student
+Node = Gold | Submissions | Aggregated | Predicted | Student

@@ -41,9 +41,8 @@ from coteach.data.windowed import Collator, build_windows
 from coteach.graph import CoTeaching, Edge, WeightedSum
 from coteach.graph.build import Bundle, StudentGraph
 from coteach.graph.gates import Step
+from coteach.model import Student, StudentConfig
 from coteach.model.alignment import Aligner
-from coteach.model.configuration import StudentConfig
-from coteach.model.student import Student
 from coteach.recipe import Optimisation
 from coteach.training.loop import train_step
 from coteach.training.optimizers import build_optimizer

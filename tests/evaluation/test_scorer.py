@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from coteach.aggregation.vote import vote
 from coteach.data.shinra import read_annotation_file, read_annotations, read_submissions
 from coteach.evaluation.shinra import Counts, attribute_name, page_counts, score
-from coteach.aggregation.vote import vote
 from coteach.model.spans import Span
 
 SHARED = Path(__file__).parents[2] / ".." / "shared" / "task"

@@ -30,7 +30,7 @@ from coteach.graph.build import Bundle, StudentGraph, bundles, head_layers
 from coteach.graph.gates import Step
 from coteach.graph.objectives import Objective
 from coteach.losses import ClassBalancedFocal, class_balanced_weights, focal_loss
-from coteach.model.configuration import StudentConfig
+from coteach.model import StudentConfig
 from coteach.model.spans import Span
 
 MakeWindowed = Callable[..., Windowed]

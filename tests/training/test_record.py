@@ -27,6 +27,7 @@ def test_as_json_names_every_part() -> None:
                 "gate": {"type": "Through"},
                 "weight": 1.0,
                 "layer": 2,
+                "smoothing": 0.0,
             },
             "x/y",
         ],
