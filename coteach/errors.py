@@ -1,7 +1,8 @@
-"""The error that every command prints without a traceback."""
+"""The error that every command prints without a traceback, and how it quotes."""
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 
@@ -17,3 +18,14 @@ class InputError(ValueError):
 def in_one_line(error: Exception) -> str:
     """The message of another library's error, without its line breaks."""
     return " ".join(str(error).split())
+
+
+def quote(value: object, length: int = 80) -> str:
+    """The value as written in JSON, cut to a readable length, without what cannot be printed."""
+    try:
+        text = json.dumps(value, ensure_ascii=False)
+    except RecursionError:
+        return "a value that is nested too deeply to be shown"
+    text = text if len(text) <= length else text[: length - 1] + "…"
+    # A lone surrogate could not be written, a line or paragraph separator would break the line.
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

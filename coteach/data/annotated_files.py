@@ -11,9 +11,8 @@ from coteach.data.formats.documents import Documents, Format
 from coteach.data.formats.losses import Losses
 from coteach.data.formats.matching import read_known
 from coteach.data.pages import Annotations, Page
-from coteach.data.shinra_lines import quote
 from coteach.data.sources import Sources, TaskData, gold_split
-from coteach.errors import InputError
+from coteach.errors import InputError, quote
 
 __all__ = ["AnnotatedFiles"]
 

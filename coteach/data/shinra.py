@@ -35,10 +35,9 @@ from coteach.data.shinra_lines import (
     decoded,
     has_lone_surrogate,
     parse_entry,
-    quote,
 )
 from coteach.data.store import hold_values, store_values
-from coteach.errors import InputError
+from coteach.errors import InputError, quote
 from coteach.model.spans import Span
 
 __all__ = [

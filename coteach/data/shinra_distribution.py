@@ -28,11 +28,11 @@ from coteach.data.shinra_files import (
     unpacked_folders,
 )
 from coteach.data.shinra_html import HtmlText
-from coteach.data.shinra_lines import Offsets, check_place, parse_entry, quote
+from coteach.data.shinra_lines import Offsets, check_place, parse_entry
 from coteach.data.shinra_merged import read_merged
 from coteach.data.shinra_task import read_splits
 from coteach.data.sources import Sources, Split, TaskData, gold_split
-from coteach.errors import InputError
+from coteach.errors import InputError, quote
 from coteach.model.spans import Span
 
 __all__ = ["ShinraDistribution"]

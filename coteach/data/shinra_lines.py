@@ -8,9 +8,10 @@ from typing import Any, Literal, NamedTuple
 
 from coteach.data.defects import LineError
 from coteach.data.files import not_utf8
+from coteach.errors import quote
 from coteach.model.spans import Span
 
-__all__ = ["Entry", "Offsets", "check_order", "check_place", "compare_text", "parse_entry", "quote"]
+__all__ = ["Entry", "Offsets", "check_order", "check_place", "compare_text", "parse_entry"]
 
 Offsets = Literal["text", "html"]
 
@@ -95,17 +96,6 @@ def compare_text(span: Span, lines: list[str], text: object) -> None:
 def has_lone_surrogate(text: str) -> bool:
     """Whether a text holds half of a surrogate pair, which no file of UTF-8 can say."""
     return not text.isascii() and any("\ud800" <= c <= "\udfff" for c in text)
-
-
-def quote(value: object, length: int = 80) -> str:
-    """The value as written in JSON, cut to a readable length, without what cannot be printed."""
-    try:
-        text = json.dumps(value, ensure_ascii=False)
-    except RecursionError:
-        return "a value that is nested too deeply to be shown"
-    text = text if len(text) <= length else text[: length - 1] + "…"
-    # A lone surrogate could not be written, a line or paragraph separator would break the line.
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def _json_object(line: str) -> dict[str, Any]:

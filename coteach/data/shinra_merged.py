@@ -20,8 +20,8 @@ from typing import Any
 
 from coteach.data.defects import Defects, LineError
 from coteach.data.pages import Page
-from coteach.data.shinra_lines import Offsets, check_place, parse_entry, quote
-from coteach.errors import InputError
+from coteach.data.shinra_lines import Offsets, check_place, parse_entry
+from coteach.errors import InputError, quote
 from coteach.model.spans import Span
 
 __all__ = ["read_merged"]

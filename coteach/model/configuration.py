@@ -97,6 +97,7 @@ class StudentConfig(PreTrainedConfig):
         """
         from transformers.pipelines import PIPELINE_REGISTRY
 
+        # By this import, too, the pipeline's file is among those saved with a student.
         from .pipeline import AttributeExtractionPipeline
 
         if TASK in PIPELINE_REGISTRY.get_supported_tasks():

@@ -32,8 +32,7 @@ from coteach.data.formats.offsets import Offsets
 from coteach.data.formats.tokens import one_word
 from coteach.data.pages import Page
 from coteach.data.shinra import list_page_ids, read_page
-from coteach.data.shinra_lines import quote
-from coteach.errors import InputError
+from coteach.errors import InputError, quote
 from coteach.model.spans import Span
 
 __all__ = ["Brat"]

@@ -35,8 +35,7 @@ from coteach.data.formats.tokens import (
     tokens_by_line,
 )
 from coteach.data.pages import Page
-from coteach.data.shinra_lines import quote
-from coteach.errors import InputError
+from coteach.errors import InputError, quote
 
 __all__ = ["Columns"]
 

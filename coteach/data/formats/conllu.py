@@ -27,8 +27,7 @@ from coteach.data.formats.tokens import (
     without_overlaps,
 )
 from coteach.data.pages import Page
-from coteach.data.shinra_lines import quote
-from coteach.errors import InputError
+from coteach.errors import InputError, quote
 from coteach.model.spans import Span
 
 __all__ = ["ConllU"]

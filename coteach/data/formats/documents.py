@@ -16,8 +16,7 @@ from tqdm.auto import tqdm
 from coteach.data.files import not_utf8, opening
 from coteach.data.formats.losses import Losses
 from coteach.data.pages import Page
-from coteach.data.shinra_lines import quote
-from coteach.errors import InputError
+from coteach.errors import InputError, quote
 from coteach.model.spans import Span
 
 __all__ = ["Documents", "Format", "Token", "all_lines", "file_name", "new_folder", "progress"]

@@ -18,8 +18,7 @@ from coteach.data.formats.records import Record, parse_record, record_of
 from coteach.data.formats.tagged import OnInvalid, TaggedSentence, values_of
 from coteach.data.formats.tokens import joined
 from coteach.data.pages import Page
-from coteach.data.shinra_lines import quote
-from coteach.errors import InputError, in_one_line
+from coteach.errors import InputError, in_one_line, quote
 
 __all__ = ["Hub"]
 

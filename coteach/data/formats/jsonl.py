@@ -12,8 +12,7 @@ from coteach.data.formats.documents import Documents, Format, all_lines, progres
 from coteach.data.formats.losses import Losses
 from coteach.data.formats.records import Record, parse_record, record_of
 from coteach.data.pages import Page
-from coteach.data.shinra_lines import quote
-from coteach.errors import InputError
+from coteach.errors import InputError, quote
 
 __all__ = ["JsonLines", "documents_of"]
 

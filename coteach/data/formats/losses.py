@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from coteach.data.pages import Page
-from coteach.data.shinra_lines import quote
+from coteach.errors import quote
 from coteach.model.spans import Span
 
 __all__ = ["EFFECTS", "Effect", "Loss", "Losses"]

@@ -10,8 +10,7 @@ from coteach.data.formats.documents import Documents, Format, Token
 from coteach.data.formats.losses import Losses
 from coteach.data.formats.offsets import Offsets
 from coteach.data.pages import Page
-from coteach.data.shinra_lines import quote
-from coteach.errors import InputError
+from coteach.errors import InputError, quote
 from coteach.model.spans import Span
 
 __all__ = ["Mover", "put_on", "read_known"]

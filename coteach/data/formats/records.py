@@ -19,8 +19,8 @@ from coteach.data.formats.documents import Documents
 from coteach.data.formats.losses import Losses
 from coteach.data.formats.offsets import Offsets
 from coteach.data.pages import Page
-from coteach.data.shinra_lines import has_lone_surrogate, quote
-from coteach.errors import InputError
+from coteach.data.shinra_lines import has_lone_surrogate
+from coteach.errors import InputError, quote
 from coteach.model.spans import Span
 
 __all__ = ["VALUE_KEYS", "Record", "parse_record", "record_of"]

@@ -14,8 +14,7 @@ from coteach.data.shinra import (
     read_pages,
     write_submission,
 )
-from coteach.data.shinra_lines import quote
-from coteach.errors import InputError
+from coteach.errors import InputError, quote
 
 __all__ = ["Shinra"]
 

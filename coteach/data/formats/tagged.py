@@ -9,8 +9,7 @@ from typing import Literal, NamedTuple
 from coteach.data.formats.documents import Token
 from coteach.data.formats.losses import Losses
 from coteach.data.formats.tags import Scheme, check_tag, decode, detect, invalid
-from coteach.data.shinra_lines import quote
-from coteach.errors import InputError
+from coteach.errors import InputError, quote
 from coteach.model.spans import Span
 
 __all__ = ["OnInvalid", "TaggedSentence", "values_of"]
