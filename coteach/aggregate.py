@@ -77,6 +77,7 @@ def _aggregate(options: Options, console: Console) -> None:
                 (corpus.pages[page_id], [(span, None) for span in sorted(labels.on(page_id) or ())])
                 for page_id in bar
             ),
+            offsets=corpus.offsets,
         )
 
     split = corpus.report or corpus.dev

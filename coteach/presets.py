@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from coteach.errors import InputError
 from coteach.graph.edges import Edge
 from coteach.graph.nodes import Node, Student, Submissions
 from coteach.graph.objectives import CoTeaching
@@ -25,6 +26,9 @@ def paper(recipe: Recipe) -> Recipe:
 
     Args:
         recipe: with a node of submissions and one student; its edges keep their names.
+
+    Raises:
+        InputError: its edges are not one from the submissions and one from other labels.
     """
     loss = ClassBalancedFocal(beta=0.999, gamma=2.0)
     nodes: dict[str, Node] = {}
@@ -40,6 +44,10 @@ def paper(recipe: Recipe) -> Recipe:
         "teams" if isinstance(nodes[edge.source], Submissions) else "gold": name
         for name, edge in edges.items()
     }
+    if len(edges) != 2 or len(roles) != 2:
+        raise InputError(
+            f"edges: expected one from the submissions and one from the gold, got {list(edges)}"
+        )
     return replace(
         recipe,
         nodes=nodes,

@@ -11,6 +11,7 @@ from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
+from rich import box
 from rich.markup import escape
 from rich.table import Table
 
@@ -115,9 +116,9 @@ class Diagnosis:
 
     def tables(self) -> list[Table]:
         """The same for people, in percent."""
-        tables = [self._teams(), self._combined()]
+        tables = [self._teams(), self._reliability(), self._combined()]
         if len(self.teams) > 1:
-            tables.insert(1, self._agreement())
+            tables.insert(2, self._agreement())
         if self.attributes:
             tables.append(self._attributes())
         return tables
@@ -125,20 +126,33 @@ class Diagnosis:
     def _teams(self) -> Table:
         table = _table(
             f"Teams on the {self.split_pages} {self.split} pages ({self.gold} gold values)",
-            "pages, with value, values: on all pages. F1 seen: on the pages that it processed;\n"
-            "agree, D&S: the same, estimated without gold (agreement; Dawid and Skene's model).\n"
-            "alone: values that no other team has; right: the share of them that is right.",
+            "pages, with value, values: on all pages",
         )
-        headings = ("pages", "with value", "values", "P", "R", "F1", "F1 seen", "agree", "D&S")
-        for heading in ("team", *headings, "alone", "right"):
+        for heading in ("team", "pages", "with value", "values", "P", "R", "F1"):
             table.add_column(heading, justify="left" if heading == "team" else "right")
         for team in self.teams:
+            counts = (team.pages, team.pages_with_value, team.values)
             rates = (team.precision, team.recall, team.f1)
-            estimates = (team.f1_processed, team.f1_by_agreement, team.f1_by_dawid_skene)
+            table.add_row(
+                escape(team.name), *(f"{count:,}" for count in counts), *map(_percent, rates)
+            )
+        return table
+
+    def _reliability(self) -> Table:
+        table = _table(
+            "How far the teams can be trusted",
+            f"F1: on the {self.split} pages that the team processed; beside it\n"
+            "the same without gold: by agreement, and Dawid and Skene's model\n"
+            "alone: its values that no other team has\n"
+            "right: the share of them that is right",
+        )
+        for heading in ("team", "F1", "by agreement", "Dawid–Skene", "alone", "right"):
+            table.add_column(heading, justify="left" if heading == "team" else "right")
+        for team in self.teams:
+            rates = (team.f1_processed, team.f1_by_agreement, team.f1_by_dawid_skene)
             table.add_row(
                 escape(team.name),
-                *(f"{count:,}" for count in (team.pages, team.pages_with_value, team.values)),
-                *map(_percent, (*rates, *estimates)),
+                *map(_percent, rates),
                 f"{team.alone:,}",
                 _percent(team.alone_right / team.alone if team.alone else None),
             )
@@ -171,6 +185,7 @@ class Diagnosis:
 
     def _attributes(self) -> Table:
         table = _table("F1 by attribute", "#: teams as numbered above; vote: the best of all votes")
+        table.box, table.padding = box.SIMPLE_HEAD, 0  # room for many teams
         for heading in ("attribute", "gold", *(f"#{n + 1}" for n in range(len(self.teams)))):
             table.add_column(heading, justify="left" if heading == "attribute" else "right")
         for heading in ("vote", "oracle"):

@@ -95,7 +95,8 @@ def _choose(right: np.ndarray, scores: np.ndarray, wanted: int, precision: float
         count = int(kept[goal == goal.max()].max())
         reached = True
     else:
-        enough = possible & (hits >= precision * kept) & (kept > 0)
+        # Divided, not multiplied: 0.55 * 100 is more than 55.
+        enough = possible & (kept > 0) & (hits / np.maximum(kept, 1) >= precision)
         reached = bool(enough.any()) or len(right) == 0
         count = int(kept[enough].max()) if enough.any() else 0
     before = Counts(int(hits[-1]), len(right), wanted)

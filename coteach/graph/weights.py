@@ -8,6 +8,7 @@ from typing import Literal
 
 import numpy as np
 
+from coteach.aggregation.dawid_skene import candidates
 from coteach.data.corpus import Corpus
 from coteach.data.pages import Annotations
 from coteach.errors import InputError
@@ -136,27 +137,12 @@ def expected_scores(
     groups = [tuple(attributes)] if by == "team" else [(name,) for name in attributes]
     columns = []
     for group in groups:
-        found, processed = _candidates(teams, frozenset(group), corpus.unlabelled)
-        right, unseen = _posterior(found, processed)
-        hits = right @ found
-        possible = (right + unseen) @ processed
-        columns.append(2 * hits / np.maximum(found.sum(axis=0) + possible, 1e-12))
+        known = candidates(teams, corpus.unlabelled, frozenset(group))
+        right, unseen = _posterior(known.found, known.processed)
+        hits = right @ known.found
+        possible = (right + unseen) @ known.processed
+        columns.append(2 * hits / np.maximum(known.found.sum(axis=0) + possible, 1e-12))
     return np.stack(columns, axis=1)
-
-
-def _candidates(
-    teams: Sequence[Annotations], attributes: frozenset[str], page_ids: Sequence[str]
-) -> tuple[np.ndarray, np.ndarray]:
-    """Who found, and who could have found, every span: two (spans, teams) arrays of 0 and 1."""
-    found, processed = [], []
-    for page_id in page_ids:
-        values = [team.on(page_id) for team in teams]
-        able = [spans is not None for spans in values]
-        union = sorted({s for spans in values for s in spans or () if s.attribute in attributes})
-        found += [[span in (spans or ()) for spans in values] for span in union]
-        processed += [able for _ in union]
-    shape = (-1, len(teams))
-    return np.array(found, dtype=float).reshape(shape), np.array(processed, float).reshape(shape)
 
 
 def _posterior(
