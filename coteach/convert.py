@@ -16,7 +16,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from coteach.data.formats import EFFECTS, FORMATS, Documents, Format, Losses, read_known
-from coteach.data.shinra import read_pages
+from coteach.data.page_folder import PageFolder
 from coteach.errors import InputError
 
 __all__ = ["Conversion", "convert", "main"]
@@ -76,7 +76,7 @@ def convert(
         known = source_format.read(gold, Losses())
         documents = read_known(source_format, source, known, reading)
     elif pages is not None:
-        documents = read_known(source_format, source, Documents(read_pages(pages), {}), reading)
+        documents = read_known(source_format, source, Documents(PageFolder(pages), {}), reading)
     else:
         documents = source_format.read(source, reading)
     target_format.write(target, documents, writing)

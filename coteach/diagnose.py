@@ -16,7 +16,7 @@ from rich.console import Console
 from coteach.errors import InputError
 
 if TYPE_CHECKING:
-    from coteach.evaluation.diagnosis import Diagnosis
+    from coteach.aggregation.diagnosis import Diagnosis
 
 __all__ = ["Options", "main", "write"]
 
@@ -51,8 +51,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = tyro.cli(Options, prog="python -m coteach.diagnose", args=arguments)
     try:
         # The heavy imports come after --help.
+        from coteach.aggregation.diagnosis import diagnose
         from coteach.data.corpus import load_corpus
-        from coteach.evaluation.diagnosis import diagnose
         from coteach.recipe import load_recipe
 
         recipe = load_recipe(options.recipe)
@@ -79,7 +79,7 @@ def write(diagnosis: Diagnosis, folder: Path) -> None:
     Raises:
         InputError: a file cannot be written.
     """
-    from coteach.data.shinra import replacing
+    from coteach.data.files import replacing
 
     for name, rows in diagnosis.rows().items():
         if rows:

@@ -7,18 +7,23 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import tee
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
+from coteach.data.page_folder import PageFolder, list_page_ids
 from coteach.data.pages import Page
-from coteach.data.shinra import list_page_ids, read_page, write_submission
-from coteach.errors import InputError, in_one_line
+from coteach.data.shinra import write_submission
+from coteach.data.shinra_html import HtmlText
+from coteach.data.shinra_lines import Offsets
+from coteach.errors import InputError
 
 if TYPE_CHECKING:
     from coteach.model.extraction import Extractor
 
-__all__ = ["Options", "load_extractor", "main", "predict"]
+__all__ = ["Options", "main", "predict"]
+
+SUFFIXES = {"text": ".txt", "html": ".html"}
 
 
 @dataclass(frozen=True)
@@ -32,7 +37,7 @@ class Options:
     """The student: the folder "student" of a run, or a name on the Hub."""
 
     pages: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="PAGES")]
-    """Folder of plain pages, <page_id>.txt."""
+    """Folder of plain pages, <page_id>.txt, or of raw HTML, <page_id>.html."""
 
     output: Annotated[Path, tyro.conf.arg(metavar="FILE")]
     """The submission to write, JSON lines; it appears only when it is complete."""
@@ -40,6 +45,10 @@ class Options:
     probability: Literal["p", "p_out", "p_mean"] = "p"
     """Which probability decides: that of the output head (p_out), the teachers' mean (p_mean), or
     the mean of both (p)."""
+
+    offsets: Offsets = "text"
+    """html: the pages are raw HTML; the student reads their text, and values are written by their
+    html_offset."""
 
     batch_size: int = 16
     """Windows a batch."""
@@ -49,38 +58,13 @@ class Options:
     the edge."""
 
 
-def load_extractor(student: str | Path, batch_size: int = 16) -> Extractor:
-    """A student from a folder or the Hub, ready to read text, on a GPU where there is one.
-
-    Raises:
-        InputError: it cannot be loaded.
-    """
-    if batch_size < 1:
-        raise InputError(f"batch_size: expected at least 1, got {batch_size}")
-    import torch
-    from safetensors import SafetensorError
-    from transformers import AutoTokenizer
-
-    from coteach.model import Student
-    from coteach.model.extraction import Extractor
-
-    try:
-        model: Any = Student.from_pretrained(student)
-        extractor = Extractor(model, AutoTokenizer.from_pretrained(student), batch_size)
-    except (OSError, RuntimeError, SafetensorError, ValueError) as error:
-        raise InputError(
-            f"student {str(student)!r} cannot be loaded: {in_one_line(error)}"
-        ) from None
-    model.to("cuda" if torch.cuda.is_available() else "cpu").eval()
-    return extractor
-
-
 def predict(
     extractor: Extractor,
     pages: str | Path,
     output: str | Path,
     probability: Literal["p", "p_out", "p_mean"] = "p",
     precision: Literal["no", "bf16"] = "no",
+    offsets: Offsets = "text",
 ) -> int:
     """Write the submission of a student for a folder of pages.
 
@@ -101,24 +85,28 @@ def predict(
         raise InputError(
             f"probability {probability!r}: this student has only {', '.join(available)}"
         )
-    page_ids = list_page_ids(pages)
-    read = (read_page(Path(pages) / f"{page_id}.txt") for page_id in page_ids)
+    read = PageFolder(pages, SUFFIXES[offsets])
     count = 0
 
     def counted(pages: Iterable[Page]) -> Iterator[tuple[Page, list[tuple]]]:
         nonlocal count
-        first, second = tee(pages)
-        results = extractor(page.text for page in first)
-        for page, result in zip(second, results, strict=True):
-            count += len(result[probability])
-            yield page, result[probability]
+        first, second = tee((page, HtmlText(page.text) if html else None) for page in pages)
+        texts = (page.text if markup is None else markup.text for page, markup in first)
+        for (page, markup), result in zip(second, extractor(texts), strict=True):
+            found = result[probability]
+            if markup is not None:
+                found = [(it, score) for span, score in found if (it := markup.html_span(span))]
+            count += len(found)
+            yield page, found
+
+    html = offsets == "html"
 
     device = extractor.student.device.type
     with (
         torch.autocast(device, torch.bfloat16, enabled=precision == "bf16"),
-        tqdm(read, total=len(page_ids), unit="page", desc="predict") as bar,
+        tqdm(read.values(), total=len(read), unit="page", desc="predict") as bar,
     ):
-        write_submission(output, counted(bar))
+        write_submission(output, counted(bar), offsets=offsets)
     return count
 
 
@@ -129,11 +117,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # The heavy imports come after --help.
         from transformers.utils.logging import disable_progress_bar
 
+        from coteach.training.extracting import load_extractor
+
         disable_progress_bar()
-        list_page_ids(options.pages)  # before the student, which takes longer to load
+        # Before the student, which takes longer to load.
+        list_page_ids(options.pages, SUFFIXES[options.offsets])
         extractor = load_extractor(options.student, options.batch_size)
         count = predict(
-            extractor, options.pages, options.output, options.probability, options.precision
+            extractor,
+            options.pages,
+            options.output,
+            options.probability,
+            options.precision,
+            options.offsets,
         )
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)

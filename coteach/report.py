@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import tyro
 from rich.cells import cell_len, set_cell_size
 
+from coteach.data.files import read_json
 from coteach.errors import InputError
 
 if TYPE_CHECKING:
@@ -144,12 +144,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _read_groups(path: Path) -> dict[str, list[str]]:
-    try:
-        groups = json.loads(path.read_bytes().decode("utf-8"))
-    except OSError as error:
-        raise InputError.at(path, None, f"cannot be read: {error.strerror}") from None
-    except ValueError as error:
-        raise InputError.at(path, None, f"expected JSON: {error}") from None
+    groups = read_json(path)
     if not isinstance(groups, dict) or not all(
         isinstance(names, list) and names for names in groups.values()
     ):

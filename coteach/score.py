@@ -18,7 +18,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from coteach.data.defects import Defects, OnBadLine
-from coteach.data.shinra import read_annotation_file, read_gold, read_page_ids
+from coteach.data.page_folder import read_page_ids
+from coteach.data.shinra import read_annotation_file, read_gold
 from coteach.errors import InputError
 from coteach.evaluation.shinra import Average, Counts, Score, page_counts, score
 from coteach.evaluation.significance import Interval, f1_difference

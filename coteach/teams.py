@@ -33,8 +33,10 @@ class Options:
     student: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="STUDENT")]
     """The student: the folder "student" of a run, or a name on the Hub."""
 
-    drop: Annotated[tuple[str, ...], tyro.conf.arg(metavar="TEAM …")] = ()
-    """The teams to leave out."""
+    drop: Annotated[
+        tuple[str, ...], tyro.conf.arg(metavar="TEAM …", help_behavior_hint="(default: none)")
+    ] = ()
+    """The teams to leave out. Thresholds stay as they were chosen with them."""
 
     output: Annotated[Path | None, tyro.conf.arg(metavar="FOLDER")] = None
     """Folder of the smaller student; it must not exist yet."""
@@ -59,8 +61,8 @@ def _run(options: Options) -> Table:
     # The heavy imports come after --help.
     from transformers.utils.logging import disable_progress_bar
 
-    from coteach.predict import load_extractor
     from coteach.training.checkpoint import replacing_folder
+    from coteach.training.extracting import load_extractor
 
     disable_progress_bar()
     if bool(options.drop) != (options.output is not None):

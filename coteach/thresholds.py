@@ -12,10 +12,10 @@ from typing import Annotated
 import tyro
 from rich.console import Console
 
-from coteach.data.shinra import read_annotation_file, read_page, read_page_ids
+from coteach.data.page_folder import read_page, read_page_ids
+from coteach.data.shinra import read_annotation_file
 from coteach.errors import InputError
 from coteach.evaluation.thresholds import Chosen, choose_thresholds, threshold_table
-from coteach.predict import load_extractor
 
 __all__ = ["Options", "main"]
 
@@ -48,7 +48,8 @@ class Options:
     """Text file of the pages to choose on, one id a line, with or without a gold value."""
 
     precision: Annotated[
-        float | None, tyro.conf.arg(help_behavior_hint="(default: the highest F1)")
+        float | None,
+        tyro.conf.arg(metavar="SHARE", help_behavior_hint="(default: the highest F1)"),
     ] = None
     """The precision wanted of every attribute, in (0, 1]."""
 
@@ -76,6 +77,7 @@ def _run(options: Options) -> dict[str, Chosen]:
     from transformers.utils.logging import disable_progress_bar
 
     from coteach.training.checkpoint import replacing_folder
+    from coteach.training.extracting import load_extractor
 
     disable_progress_bar()
     if options.output.exists():

@@ -19,22 +19,21 @@ and an encoder: by default multilingual-e5-small from the Hub, or any other by n
 Other formats: ``format=ConllU()``, ``Brat()``, ``JsonLines()`` or ``Hub()`` in place of
 ``Columns()``, all of coteach.data.formats; files or folders are laid out in the same way.
 
-Loss, weights and learning rates are those of ``recipes.jawiki_ner``, which says why.
+All else is as in ``recipes.jawiki_ner``, which says why.
 """
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 from coteach.data.annotated_files import AnnotatedFiles
 from coteach.data.formats import Columns
-from coteach.graph import CoTeaching, DevScore, Edge, Gold, Student, Submissions
-from coteach.losses import ClassBalancedFocal
-from coteach.recipe import Optimisation, Recipe, Selection
+from recipes import jawiki_ner
 
 TASK = Path(os.environ.get("CONLL", "conll"))
-LOSS = ClassBalancedFocal(beta=0.0, gamma=2.0)
 
-recipe = Recipe(
+recipe = replace(
+    jawiki_ner.recipe,
     name="conll",
     data=AnnotatedFiles(
         format=Columns(),
@@ -43,26 +42,4 @@ recipe = Recipe(
         report=TASK / "test.txt",
         submissions=TASK / "submissions",
     ),
-    nodes={
-        "gold": Gold(),
-        "teams": Submissions(weights=DevScore(by="attribute", power=3)),
-        "student": Student(
-            encoder="intfloat/multilingual-e5-small", words="mecab", window=254, overlap=50
-        ),
-    },
-    edges={
-        "teams": Edge("teams", "student", loss=LOSS),
-        "gold": Edge("gold", "student", loss=LOSS),
-    },
-    objective=CoTeaching(),
-    optimisation=Optimisation(
-        epochs=8,
-        batch_size=16,
-        learning_rate=1e-4,
-        head_learning_rate=5e-3,
-        warmup=0.1,
-        precision="bf16",
-        clip_norm=1.0,
-    ),
-    selection=Selection(probability="p"),
 )

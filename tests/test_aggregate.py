@@ -1,12 +1,15 @@
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import tiny_task
 
+import coteach.data.corpus
 from coteach.aggregate import main
 from coteach.aggregation import check_installed
 from coteach.data.shinra import read_annotations
@@ -47,6 +50,20 @@ def test_a_submission_and_its_score(
         assert {page_id for page_id, spans in values.items() if len(spans) == 1} == {
             *("2", "4", "6", "8", "10")
         }
+
+
+def test_places_in_html_are_written_as_such(
+    recipe: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    load = coteach.data.corpus.load_corpus
+    monkeypatch.setattr(
+        coteach.data.corpus, "load_corpus", lambda *of: replace(load(*of), offsets="html")
+    )
+    output = tmp_path / "Castle.json"
+    assert main([recipe, "--output", str(output)]) == 0
+    values = [json.loads(line) for line in output.read_text(encoding="utf-8").splitlines()]
+    assert values
+    assert all("html_offset" in value and "text_offset" not in value for value in values)
 
 
 def test_without_report_gold_it_scores_on_dev(

@@ -16,9 +16,10 @@ import tiny_task
 from accelerate.state import AcceleratorState
 from rich.console import Console
 
-from coteach.predict import load_extractor, main
+from coteach.predict import main
 from coteach.recipe import Recipe
 from coteach.score import compare
+from coteach.training.extracting import load_extractor
 from coteach.training.run import run
 
 ROOT = Path(__file__).parents[1]
@@ -216,7 +217,7 @@ def test_an_old_submission_stays_when_pages_cannot_be_read(
 
 
 def test_in_python(recipe: Recipe, student: str) -> None:
-    """The README's way to use a student without files."""
+    """A student used without files."""
     extractor = load_extractor(student, batch_size=3)
     assert not extractor.student.training
     texts = [tiny_task.page(page_id)[0] for page_id in ("9", "12", "10")]
@@ -240,3 +241,25 @@ def test_the_module_is_a_command(recipe: Recipe, student: str, tmp_path: Path) -
     assert done.returncode == 0, done.stderr
     assert done.stdout.endswith(" values written to out.json\n")
     assert len(values(tmp_path / "out.json")) > 0
+
+
+def test_html_pages(student: str, recipe: Recipe, tmp_path: Path) -> None:
+    """The student reads the text; values stand at their places in the HTML."""
+    pages: Path = recipe.data.pages  # type: ignore[attr-defined]
+    (tmp_path / "html").mkdir()
+    for page in pages.iterdir():
+        text = page.read_text(encoding="utf-8").replace("城", "<b>城</b>").replace("門", "&#38272;")
+        (tmp_path / "html" / f"{page.stem}.html").write_text(text, encoding="utf-8")
+    plain, html = tmp_path / "plain.json", tmp_path / "html.json"
+    assert main([student, str(pages), "--output", str(plain)]) == 0
+    arguments = [student, str(tmp_path / "html"), "--output", str(html), "--offsets", "html"]
+    assert main(arguments) == 0
+
+    found = [(it["page_id"], it["attribute"], it["score"]) for it in values(plain)]
+    assert found
+    assert [(it["page_id"], it["attribute"], it["score"]) for it in values(html)] == found
+    for in_text, in_html in zip(values(plain), values(html), strict=True):
+        assert "text_offset" not in in_html
+        marked = in_html["html_offset"]["text"]
+        bare = marked.replace("<b>", "").replace("</b>", "").replace("&#38272;", "門")
+        assert bare == in_text["text_offset"]["text"]

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from coteach.errors import InputError
 from coteach.graph import CoTeaching, DevScore, Edge, Equal, Submissions
 from coteach.graph.nodes import Student
 from coteach.presets import paper
@@ -59,3 +60,19 @@ def test_the_recipe_of_the_preset_loads() -> None:
     recipe.check()
     assert recipe.name == "jawiki_paper"
     assert recipe.data.pages == Path(load_recipe("recipes.jawiki_ner").data.pages)  # type: ignore[attr-defined]
+
+
+def test_there_must_be_submissions_and_gold(recipe: Recipe) -> None:
+    for kept in ("teams", "gold"):
+        with pytest.raises(InputError, match=f"edges: expected one .* got \\['{kept}'\\]"):
+            paper(replace(recipe, edges={kept: recipe.edges[kept]}))
+
+
+def test_shinra2019_says_the_same_in_full() -> None:
+    """It spells the settings out for its reader, and takes pages as processed where teams say."""
+    recipe = load_recipe("recipes.shinra2019")
+    preset = paper(recipe)
+    assert (preset.edges, preset.objective) == (recipe.edges, recipe.objective)
+    assert (preset.optimisation, preset.selection) == (recipe.optimisation, recipe.selection)
+    assert preset.nodes["teams"] == replace(recipe.nodes["teams"], masks=False)  # type: ignore[arg-type]
+    assert preset.nodes["student"] == replace(recipe.nodes["student"], mean="equal")  # type: ignore[arg-type]

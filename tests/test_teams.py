@@ -6,8 +6,8 @@ import pytest
 import tiny_task
 
 from coteach.model import Student, StudentConfig
-from coteach.predict import load_extractor
 from coteach.teams import main
+from coteach.training.extracting import load_extractor
 
 TEXT = "この城は青森にある。"
 

@@ -10,8 +10,8 @@ import torch
 from coteach.data.shinra import read_annotation_file
 from coteach.evaluation.thresholds import choose_thresholds
 from coteach.model import Student, StudentConfig
-from coteach.predict import load_extractor
 from coteach.thresholds import main
+from coteach.training.extracting import load_extractor
 
 
 @pytest.fixture(scope="module")

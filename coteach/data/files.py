@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import codecs
 import errno
+import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Literal, TextIO
+from typing import Any, Literal, TextIO
 
 from coteach.errors import InputError
 
-__all__ = ["byte_lines", "not_utf8", "opening", "replacing"]
+__all__ = ["byte_lines", "not_utf8", "opening", "read_json", "replacing"]
 
 
 @contextmanager
@@ -35,6 +36,20 @@ def byte_lines(path: Path) -> Iterator[tuple[int, bytes]]:
             content = line.removeprefix(codecs.BOM_UTF8) if number == 1 else line
             if content.strip():
                 yield number, content
+
+
+def read_json(path: Path) -> Any:
+    """What a file of JSON says.
+
+    Raises:
+        InputError: the file cannot be read, or is no JSON.
+    """
+    with opening(path):
+        content = path.read_bytes()
+    try:
+        return json.loads(content.decode("utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise InputError.at(path, None, f"expected JSON: {error}") from None
 
 
 def not_utf8(error: UnicodeDecodeError) -> str:

@@ -1,7 +1,6 @@
-"""SHINRA's files: pages, annotations, the teams' submissions, and our own submission.
+"""SHINRA's files of values: annotations, the teams' submissions, and our own submission.
 
-Pages are ``<page_id>.txt`` in one folder per category. Annotations and submissions are JSON lines,
-one value a line::
+They are JSON lines, one value a line::
 
     {"page_id": "678416", "title": "…", "ENE": "1.6.5.3", "attribute": "別名",
      "text_offset": {"start": {"line_id": 65, "offset": 67}, "end": {"line_id": 65, "offset": 102},
@@ -15,16 +14,15 @@ Lines and offsets count from 0, offsets in code points within the line, and the 
 from __future__ import annotations
 
 import json
-import os
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from coteach.data.defects import Defects, LineError
-from coteach.data.files import byte_lines, not_utf8, opening, replacing
+from coteach.data.files import byte_lines, replacing
+from coteach.data.page_folder import read_page_ids
 from coteach.data.pages import Annotations, Page
 from coteach.data.shinra_lines import (
     Entry,
@@ -33,7 +31,7 @@ from coteach.data.shinra_lines import (
     check_place,
     compare_text,
     decoded,
-    has_lone_surrogate,
+    lines_of,
     parse_entry,
 )
 from coteach.data.store import hold_values, store_values
@@ -42,15 +40,10 @@ from coteach.model.spans import Span
 
 __all__ = [
     "AnnotationFile",
-    "list_page_ids",
     "read_annotation_file",
     "read_annotations",
     "read_gold",
-    "read_page",
-    "read_page_ids",
-    "read_pages",
     "read_submissions",
-    "replacing",
     "write_submission",
 ]
 
@@ -73,69 +66,6 @@ class AnnotationFile:
     entity_types: frozenset[str]
     without_place: int
     repeated: int = 0
-
-
-# Pages
-
-
-def list_page_ids(folder: str | Path) -> list[str]:
-    """The ids of the pages ``<page_id>.txt`` in a category's folder, sorted as strings.
-
-    Raises:
-        InputError: the folder does not exist or has no page, or a name is not UTF-8.
-    """
-    folder = Path(folder)
-    if not folder.is_dir():
-        raise InputError.at(folder, None, "no such folder; expected a folder of <page_id>.txt")
-    with os.scandir(folder) as entries:  # one by one: a category may have 300,000
-        names = (entry.name for entry in entries)
-        page_ids = sorted(name.removesuffix(".txt") for name in names if name.endswith(".txt"))
-    if not page_ids:
-        raise InputError.at(folder, None, "no page here; expected files <page_id>.txt")
-    for page_id in page_ids:
-        if has_lone_surrogate(page_id):  # what Python makes of bytes that are not UTF-8
-            raise InputError.at(folder, None, f"page id {quote(page_id)}: the name is not UTF-8")
-    return page_ids
-
-
-def read_page(path: str | Path) -> Page:
-    """One page; its id is the file's name without ``.txt``. The text may be empty.
-
-    Raises:
-        InputError: the file does not exist or is not UTF-8.
-    """
-    path = Path(path)
-    with opening(path):
-        content = path.read_bytes()
-    try:
-        # Decoded from bytes: newline translation would move every offset after a carriage return.
-        return Page(path.stem, content.decode("utf-8"))
-    except UnicodeDecodeError as error:
-        raise InputError.at(path, None, not_utf8(error)) from None
-
-
-def read_pages(folder: str | Path) -> dict[str, Page]:
-    """All pages of a category's folder by id, sorted by id; errors as in the two above."""
-    folder = Path(folder)
-    return {page_id: read_page(folder / f"{page_id}.txt") for page_id in list_page_ids(folder)}
-
-
-def read_page_ids(path: str | Path) -> list[str]:
-    """Page ids from a text file, one a line; blank lines and repeated ids are dropped.
-
-    Raises:
-        InputError: the file cannot be read or is not UTF-8.
-    """
-    page_ids: dict[str, None] = {}
-    for number, line in byte_lines(Path(path)):
-        try:
-            page_ids[decoded(line).strip()] = None
-        except LineError as error:
-            raise InputError.at(path, number, str(error)) from None
-    return list(page_ids)
-
-
-# Annotations
 
 
 def read_annotations(
@@ -335,14 +265,7 @@ def _entries(
     ``listed`` are the only pages that may have a value, and the words for them.
     """
 
-    # A file keeps a page's values together, so a few split pages are enough.
-    @lru_cache(maxsize=16)
-    def lines_of(page_id: str) -> list[str]:
-        if pages is None or page_id not in pages:
-            message = f"unknown page {quote(page_id)}; expected the id of one of the pages"
-            raise LineError("unknown page", message)
-        return pages[page_id].lines
-
+    page_lines = None if pages is None or offsets == "html" else lines_of(pages)
     for number, line in byte_lines(path):
         defects.lines[str(path)] += 1
         try:
@@ -351,8 +274,8 @@ def _entries(
                 if listed is not None and entry.page_id not in listed[0]:
                     message = f"value on page {quote(entry.page_id)}, not among {listed[1]}"
                     raise LineError("page not listed", message)
-                if pages is not None and offsets == "text":
-                    lines = lines_of(entry.page_id)
+                if page_lines is not None:
+                    lines = page_lines(entry.page_id)
                     check_place(entry.span, lines)
                     if check_text:
                         compare_text(entry.span, lines, entry.text)
@@ -378,9 +301,6 @@ def _of_one_entity_type(
             found = f"{quote(entry.entity_type)}, elsewhere {quote(commonest)}"
             message = f"expected one ENE, that of the category, got {found}"
             defects.skip(path, number, LineError("another ENE", message))
-
-
-# Submission
 
 
 def write_submission(

@@ -5,19 +5,20 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from coteach.data.defects import Defects, LineError, OnBadLine
 from coteach.data.entity_definitions import EntityDefinition, find_definition, read_definitions
-from coteach.data.page_folder import PageFolder
+from coteach.data.files import byte_lines
+from coteach.data.page_folder import PageFolder, read_page_ids
 from coteach.data.pages import Annotations
 from coteach.data.shinra import (
     AnnotationFile,
     read_annotation_file,
     read_annotations,
     read_gold,
-    read_page_ids,
 )
 from coteach.data.shinra_files import (
     PageKind,
@@ -28,7 +29,7 @@ from coteach.data.shinra_files import (
     unpacked_folders,
 )
 from coteach.data.shinra_html import HtmlText
-from coteach.data.shinra_lines import Offsets, check_place, parse_entry
+from coteach.data.shinra_lines import Offsets, check_place, decoded, lines_of, parse_entry
 from coteach.data.shinra_merged import read_merged
 from coteach.data.shinra_task import read_splits
 from coteach.data.sources import Sources, Split, TaskData, gold_split
@@ -102,7 +103,9 @@ class ShinraDistribution(TaskData):
         folders = unpacked_folders(self.root)
         kind: PageKind = "plain" if self.offsets == "text" else "html"
         pages, of_all_categories = find_pages(folders, kind, category)
-        html = find_pages(folders, "html", category)[0] if folders["html"] else None
+        html: PageFolder | None = None
+        with suppress(InputError):  # a category may be without: only its text_offsets are read
+            html, _ = find_pages(folders, "html", category)
         defects = Defects(self.on_bad_line)
         reader = _Reader(self.offsets, pages, html, definition, defects, cache)
 
@@ -263,12 +266,10 @@ class _Reader:
     def _check_html(self, path: Path, page_id: str, spans: Collection[Span]) -> list[Span]:
         """The spans that lie in the HTML page."""
         found = []
-        lines = self.pages[page_id].lines if page_id in self.pages else None
+        page_lines = lines_of(self.pages)
         for span in spans:
             try:
-                if lines is None:
-                    raise LineError("unknown page", f"unknown page {quote(page_id)}")
-                check_place(span, lines)
+                check_place(span, page_lines(page_id))
             except LineError as error:
                 self.defects.skip(path, None, error)
             else:
@@ -297,10 +298,10 @@ def _of_entity_type(
         found = ", ".join(sorted(file.entity_types))
         raise InputError.at(path, None, f"expected lines of ENE {entity_type}, got {found}")
     said: dict[str, set[Span]] = {}
-    for line in path.read_bytes().removeprefix(b"\xef\xbb\xbf").split(b"\n"):
+    for _, line in byte_lines(path):
         try:
-            entry = parse_entry(line.decode("utf-8"), offsets)
-        except ValueError:  # blank, or already counted when the file was read
+            entry = parse_entry(decoded(line), offsets)
+        except LineError:  # counted when the file was read
             continue
         if entry.entity_type == entity_type and entry.span is not None:
             said.setdefault(entry.page_id, set()).add(entry.span)

@@ -3,15 +3,29 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import lru_cache
 from typing import Any, Literal, NamedTuple
 
 from coteach.data.defects import LineError
 from coteach.data.files import not_utf8
+from coteach.data.pages import Page
 from coteach.errors import quote
 from coteach.model.spans import Span
 
-__all__ = ["Entry", "Offsets", "check_order", "check_place", "compare_text", "parse_entry"]
+__all__ = [
+    "Entry",
+    "Offsets",
+    "check_order",
+    "check_place",
+    "compare_text",
+    "decoded",
+    "entry_of",
+    "has_lone_surrogate",
+    "json_object",
+    "lines_of",
+    "parse_entry",
+]
 
 Offsets = Literal["text", "html"]
 
@@ -45,7 +59,15 @@ def parse_entry(line: str, offsets: Offsets) -> Entry:
     Raises:
         LineError: it is not JSON, lacks a key, or has a value of another type than expected.
     """
-    entry = _json_object(line)
+    return entry_of(json_object(line), offsets)
+
+
+def entry_of(entry: Mapping[str, Any], offsets: Offsets) -> Entry:
+    """The same of a line that is already parsed.
+
+    Raises:
+        LineError: it lacks a key, or has a value of another type than expected.
+    """
     either = "pageid" if "pageid" in entry and "page_id" not in entry else "page_id"  # as in 2022
     page_id = _text_or_number(entry, either)
     attribute = _text(entry, "attribute")
@@ -59,6 +81,22 @@ def parse_entry(line: str, offsets: Offsets) -> Entry:
     span = Span(attribute, start_line, start_offset, end_line, end_offset)
     check_order(span)
     return Entry(page_id, title, entity_type, span, place.get("text"))
+
+
+def lines_of(pages: Mapping[str, Page]) -> Callable[[str], list[str]]:
+    """A function that gives a page's lines by its id, and raises LineError for an unknown page.
+
+    A file keeps a page's values together, so that a few pages are kept split.
+    """
+
+    @lru_cache(maxsize=16)
+    def lines(page_id: str) -> list[str]:
+        if page_id not in pages:
+            message = f"unknown page {quote(page_id)}; expected the id of one of the pages"
+            raise LineError("unknown page", message)
+        return pages[page_id].lines
+
+    return lines
 
 
 def check_order(span: Span) -> None:
@@ -98,7 +136,8 @@ def has_lone_surrogate(text: str) -> bool:
     return not text.isascii() and any("\ud800" <= c <= "\udfff" for c in text)
 
 
-def _json_object(line: str) -> dict[str, Any]:
+def json_object(line: str) -> dict[str, Any]:
+    """A line's keys and values; raise LineError where it is no JSON object."""
     try:
         entry = _DECODER.decode(line)
     except LineError:

@@ -14,13 +14,19 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from coteach.data.defects import Defects, LineError
 from coteach.data.pages import Page
-from coteach.data.shinra_lines import Offsets, check_place, parse_entry
+from coteach.data.shinra_lines import (
+    Offsets,
+    check_place,
+    decoded,
+    entry_of,
+    json_object,
+    lines_of,
+)
 from coteach.errors import InputError, quote
 from coteach.model.spans import Span
 
@@ -51,27 +57,20 @@ def read_merged(
     """
     path = Path(path)
     defects = defects or Defects("stop")
-
-    @lru_cache(maxsize=16)
-    def lines_of(page_id: str) -> list[str]:
-        if pages is None or page_id not in pages:
-            message = f"unknown page {quote(page_id)}; expected the id of one of the pages"
-            raise LineError("unknown page", message)
-        return pages[page_id].lines
-
+    page_lines = None if pages is None else lines_of(pages)
     found: defaultdict[str, defaultdict[str, set[Span]]] = defaultdict(lambda: defaultdict(set))
     without_place = 0
     for number, values in _pages(path, defects):
         for value in values:
             defects.lines[str(path)] += 1
             try:
-                entry = parse_entry(json.dumps(value), offsets)
+                entry = entry_of(value, offsets)
                 systems = _systems(value.get("system"))
                 if entry.span is None:
                     without_place += 1
                     continue
-                if pages is not None:
-                    check_place(entry.span, lines_of(entry.page_id))
+                if page_lines is not None:
+                    check_place(entry.span, page_lines(entry.page_id))
             except LineError as error:
                 defects.skip(path, number, error)
                 continue
@@ -110,7 +109,7 @@ def _pages(path: Path, defects: Defects) -> Iterator[tuple[int, list[dict[str, A
     document = _document(b"\n".join(lines)) if len(numbered) else None
     for number, line in numbered if document is None else ():
         try:
-            yield number, _values(_json(line))
+            yield number, _values(json_object(decoded(line)))
         except LineError as error:
             defects.lines[str(path)] += 1
             defects.skip(path, number, error)
@@ -136,15 +135,6 @@ def _document(content: bytes) -> list[Any] | None:
             for page_id, page in document.items()
         ]
     return [document]
-
-
-def _json(line: bytes) -> Any:
-    try:
-        return json.loads(line.decode("utf-8"))
-    except UnicodeDecodeError as error:
-        raise LineError("not UTF-8", f"not UTF-8 at position {error.start} of the line") from None
-    except (ValueError, RecursionError) as error:
-        raise LineError("not JSON", f"not JSON: {error}") from None
 
 
 def _values(page: Any) -> list[dict[str, Any]]:

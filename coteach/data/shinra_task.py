@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from coteach.data.defects import Defects, OnBadLine
+from coteach.data.files import read_json
 from coteach.data.page_folder import PageFolder
 from coteach.data.pages import Annotations, Page
 from coteach.data.shinra import read_gold, read_submissions
@@ -67,12 +67,7 @@ def read_splits(path: Path, pages: Mapping[str, Page]) -> dict[str, list[str]]:
     Raises:
         InputError: the file cannot be read, is no such JSON, or names a page that is not there.
     """
-    try:
-        listed = json.loads(Path(path).read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InputError.at(path, None, f"cannot be read: {error.strerror}") from None
-    except (ValueError, RecursionError) as error:
-        raise InputError.at(path, None, f"expected JSON: {error}") from None
+    listed = read_json(Path(path))
     if not isinstance(listed, dict) or not all(
         isinstance(ids, list) and all(isinstance(page_id, str | int) for page_id in ids)
         for ids in listed.values()

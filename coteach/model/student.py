@@ -158,6 +158,8 @@ class Student(PreTrainedModel):
     def without(self, teams: Collection[str]) -> Student:
         """The same student without some of its teachers' heads.
 
+        Thresholds were chosen with those teachers in p_mean: they go as well.
+
         Raises:
             ValueError: there is no such head, or none would be left.
         """
@@ -171,6 +173,7 @@ class Student(PreTrainedModel):
         if config.teacher_weights is not None:
             config.teacher_weights = [config.teacher_weights[number] for number in kept] or None
         config.heads = [head for head in config.heads if head["name"] not in teams]
+        config.thresholds = None
         if not config.heads:
             raise ValueError("a student needs at least one head, and none would be left")
         student = type(self)(config)

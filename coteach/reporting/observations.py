@@ -22,7 +22,10 @@ SELF_TEACHING = "self_teaching"
 """The recipe that is the paper's 自己教育: its one "team" is a student of its own."""
 
 # What may differ between runs of one recipe, and does not change what is learnt.
-_NOT_THE_RECIPE = ("type", "name", "seed", "processes", "cache", "baselines")
+_NOT_THE_RECIPE = (
+    *("type", "name", "seed", "processes", "cache", "baselines"),
+    "selection.checkpoint_every",
+)
 
 
 @dataclass(frozen=True)
@@ -162,14 +165,15 @@ def _varying(runs: Sequence[Run]) -> tuple[list[tuple[str, ...]], bool]:
     sizes: dict[str, set[int]] = defaultdict(set)
     for run in runs:
         size = run.recipe["data"]["max_pages"]
-        alike[run.category, size].append(_compared(run.recipe))
+        alike[run.category, size].append(run.recipe)
         sizes[run.category].add(size)
-    places = dict.fromkeys(place for group in alike.values() for place in _differing(group, ()))
+    places = dict.fromkeys(
+        place
+        for group in alike.values()
+        for place in _differing(group, ())
+        if ".".join(place) not in _NOT_THE_RECIPE
+    )
     return list(places), any(len(group) > 1 for group in sizes.values())
-
-
-def _compared(recipe: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: part for key, part in recipe.items() if key not in _NOT_THE_RECIPE}
 
 
 def _differing(parts: Sequence[Any], place: tuple[str, ...]) -> Iterator[tuple[str, ...]]:

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table as Grid
 
-from coteach.data.shinra import replacing
+from coteach.data.files import replacing
 from coteach.reporting.tables import Cell, Column, Form, Table
 
 __all__ = ["as_text", "write_csv", "write_text"]

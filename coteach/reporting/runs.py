@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from coteach.data.files import read_json
 from coteach.errors import InputError
 from coteach.evaluation.scoreboard import Kind
 from coteach.evaluation.shinra import Counts
@@ -71,19 +71,17 @@ def read_runs(folders: Sequence[Path]) -> list[Run]:
 def _run_folders(start: Path) -> list[Path]:
     if not start.is_dir():
         raise InputError.at(start, None, "no such folder; expected a run's, or one that holds runs")
-    found = list(_walk(start))
+    found = _walk(start)
     if not found:
         raise InputError.at(start, None, "no run here; expected a folder with recipe.json")
     return found
 
 
-def _walk(folder: Path) -> Iterator[Path]:
-    if (folder / "recipe.json").exists():
-        yield folder
-        return
-    for child in sorted(folder.iterdir()):
-        if child.is_dir():
-            yield from _walk(child)
+def _walk(folder: Path) -> list[Path]:
+    children = sorted(path for path in folder.iterdir() if path.is_dir())
+    below = [run for child in children for run in _walk(child)]
+    # A search has a recipe.json as well, above those of its runs.
+    return below if below or not (folder / "recipe.json").exists() else [folder]
 
 
 def _read_run(folder: Path) -> Run:
@@ -94,7 +92,7 @@ def _read_run(folder: Path) -> Run:
             "missing: this run is not finished; finish it (the same command goes on with it) or "
             "name the finished runs one by one",
         )
-    summary = _read_json(folder / "summary.json")
+    summary = read_json(folder / "summary.json")
     for path, missing in (
         (folder / "pages.json", not (folder / "pages.json").exists()),
         (folder / "summary.json", "attributes" not in summary),
@@ -107,7 +105,7 @@ def _read_run(folder: Path) -> Run:
                 f"coteach.train again with --output {folder}, which only scores a finished run, or "
                 "train it anew if its recipe is no longer the same",
             )
-    recipe, pages = _read_json(folder / "recipe.json"), _read_json(folder / "pages.json")
+    recipe, pages = read_json(folder / "recipe.json"), read_json(folder / "pages.json")
     try:
         return _run(folder, recipe["recipe"], summary, pages)
     except (AttributeError, KeyError, TypeError, ValueError) as error:
@@ -150,15 +148,6 @@ def _run(folder: Path, recipe: Any, summary: Any, pages: Any) -> Run:
 def _category(data: Mapping[str, Any]) -> str:
     named = data.get("category")
     return named if isinstance(named, str) else Path(data.get("pages") or data["type"]).name
-
-
-def _read_json(path: Path) -> Any:
-    try:
-        return json.loads(path.read_bytes().decode("utf-8"))
-    except OSError as error:
-        raise InputError.at(path, None, f"cannot be read: {error.strerror}") from None
-    except ValueError as error:
-        raise InputError.at(path, None, f"expected JSON: {error}") from None
 
 
 def _gold(run: Run) -> np.ndarray:

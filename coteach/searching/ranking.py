@@ -17,7 +17,7 @@ from typing import Any
 from rich.markup import escape
 from rich.table import Table
 
-from coteach.data.shinra import replacing
+from coteach.data.files import replacing
 from coteach.searching.space import Cell, Grid, labels_of
 from coteach.searching.study import Outcome
 from coteach.training.record import as_json

@@ -17,7 +17,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from coteach.data.corpus import Corpus, load_corpus
-from coteach.data.shinra import replacing
+from coteach.data.files import replacing
 from coteach.errors import InputError
 from coteach.evaluation.significance import macro_f1_difference
 from coteach.recipe import Recipe
@@ -210,6 +210,7 @@ def _table(summary: Mapping[str, Any]) -> Table:
         caption_justify="left",
     )
     table.add_column("category", overflow="fold")
+    bests: list[float] = []
     shown = [*students, *(name for name in baselines if name == "gold_only")]
     for heading in (*shown, *(["best team"] if teams else [])):
         table.add_column(heading, justify="right")
@@ -218,12 +219,14 @@ def _table(summary: Mapping[str, Any]) -> Table:
             table.add_row(escape(category), "failed")
             continue
         best = max((row["f1"][team] for team in teams if team in row["f1"]), default=None)
+        bests += [] if best is None else [best]
         cells = [row["f1"].get(system) for system in shown] + ([best] if teams else [])
         table.add_row(escape(category), *map(_percent, cells))
     table.add_section()
     means = [summary["macro"][system] for system in shown]
-    table.add_row("mean", *(_percent(of["f1"]) for of in means))
-    table.add_row("categories", *(str(of["categories"]) for of in means))
+    best_mean = [_percent(fmean(bests)), str(len(bests))] if bests else []
+    table.add_row("mean", *(_percent(of["f1"]) for of in means), *best_mean[:1])
+    table.add_row("categories", *(str(of["categories"]) for of in means), *best_mean[1:])
     return table
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from coteach import __version__
-from coteach.data.shinra import replacing
+from coteach.data.files import replacing
 from coteach.errors import InputError
 from coteach.recipe import Recipe
 

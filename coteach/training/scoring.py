@@ -11,7 +11,8 @@ from rich.console import Console
 
 from coteach.aggregation import label_baselines
 from coteach.data.corpus import Corpus
-from coteach.data.shinra import replacing, write_submission
+from coteach.data.files import replacing
+from coteach.data.shinra import write_submission
 from coteach.evaluation.scoreboard import Scoreboard
 from coteach.evaluation.tags import tag_counts, tags_of
 from coteach.recipe import Recipe

@@ -6,24 +6,19 @@ import hashlib
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-import torch
-from accelerate import PartialState
-from safetensors import SafetensorError
 from tqdm.auto import tqdm
-from transformers import AutoTokenizer
 
 from coteach.data.corpus import Corpus
 from coteach.data.files import opening
 from coteach.data.pages import Annotations
 from coteach.data.shinra import read_annotation_file, write_submission
-from coteach.errors import InputError, in_one_line
+from coteach.errors import InputError
 from coteach.graph.build import without_gold
 from coteach.graph.nodes import Predicted
-from coteach.model import Student
-from coteach.model.extraction import Extractor
 from coteach.recipe import Recipe
+from coteach.training.extracting import load_extractor
+from coteach.training.processes import processes
 
 __all__ = ["predictions"]
 
@@ -55,7 +50,7 @@ def _predicted(
             '"student" of a finished run'
         )
     path = cache / f"predicted-{_fingerprint(folder, corpus, page_ids)}.json"
-    with PartialState().main_process_first():  # the others find its file
+    with processes().main_process_first():  # the others find its file
         if not path.exists():
             _predict(name, folder, corpus, page_ids, path)
     return Annotations(name, read_annotation_file(path).values, frozenset(page_ids))
@@ -64,13 +59,9 @@ def _predicted(
 def _predict(name: str, folder: Path, corpus: Corpus, page_ids: Sequence[str], path: Path) -> None:
     """Write the submission of a student for some pages."""
     try:
-        student: Any = Student.from_pretrained(folder)
-        extractor = Extractor(student, AutoTokenizer.from_pretrained(folder))
-    except (OSError, RuntimeError, SafetensorError, ValueError) as error:
-        raise InputError(
-            f"nodes.{name}.student: {str(folder)!r} cannot be loaded: {in_one_line(error)}"
-        ) from None
-    student.to("cuda" if torch.cuda.is_available() else "cpu").eval()
+        extractor = load_extractor(folder)
+    except InputError as error:
+        raise InputError(f"nodes.{name}: {error}") from None
     bar = tqdm(page_ids, desc=f"{name}: predict", unit="page")
     found = extractor(corpus.pages[page_id].text for page_id in bar)
     pages = (corpus.pages[page_id] for page_id in page_ids)

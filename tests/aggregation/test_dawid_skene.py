@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from invented_teams import NAMES, Invented
 
+from coteach.aggregation.agreement import _posterior
 from coteach.aggregation.vote import vote
 from coteach.data.pages import Annotations
 from coteach.evaluation.shinra import score
-from coteach.graph.weights import _posterior
 from coteach.model.spans import Span
 
 pytest.importorskip("crowdkit")

@@ -35,8 +35,8 @@ from transformers import (
 )
 
 from coteach.data.batches import plan_epoch
+from coteach.data.page_folder import PageFolder
 from coteach.data.pages import Annotations
-from coteach.data.shinra import read_pages
 from coteach.data.windowed import Collator, build_windows
 from coteach.graph import CoTeaching, Edge, WeightedSum
 from coteach.graph.build import Bundle, StudentGraph
@@ -137,7 +137,7 @@ def step_time(options: argparse.Namespace, vocabulary: int) -> None:
 
 def throughput(options: argparse.Namespace, tokenizer: Any) -> None:
     """Prints the ratio of windows a second, our loop to the Trainer."""
-    pages = read_pages(options.pages)
+    pages = PageFolder(options.pages)
     chosen = list(pages)[: options.windows]
     team = Annotations("team1")
     window = min(510, getattr(tokenizer, "model_max_length", 512) - 2)

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 
 import pytest
@@ -9,17 +8,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from coteach.data.defects import Defects
+from coteach.data.files import replacing
+from coteach.data.page_folder import PageFolder
 from coteach.data.pages import Page
 from coteach.data.shinra import (
-    list_page_ids,
     read_annotation_file,
     read_annotations,
     read_gold,
-    read_page,
-    read_page_ids,
-    read_pages,
     read_submissions,
-    replacing,
     write_submission,
 )
 from coteach.errors import InputError
@@ -55,51 +51,6 @@ def written(path: Path, *entries: object, start: bytes = b"") -> Path:
     lines = [e if isinstance(e, str) else json.dumps(e, ensure_ascii=False) for e in entries]
     path.write_bytes(start + "\n".join(lines).encode())
     return path
-
-
-# Pages
-
-
-def test_pages_keep_every_character_and_are_sorted(tmp_path: Path) -> None:
-    texts = {"9": "", "10": PAGE.text, "w2": "\ufeffa\r\nb\x0bc"}
-    for page_id, text in texts.items():
-        (tmp_path / f"{page_id}.txt").write_bytes(text.encode())
-    (tmp_path / "notes.md").write_text("not a page")
-    assert list_page_ids(tmp_path) == ["10", "9", "w2"]
-    pages = read_pages(tmp_path)
-    assert list(pages) == ["10", "9", "w2"]
-    assert {page_id: page.text for page_id, page in pages.items()} == texts
-    assert pages["w2"].lines == ["\ufeffa\r", "b\x0bc"]
-    assert pages["9"].lines == [""]
-
-
-def test_pages_that_cannot_be_read(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"nowhere: no such folder"):
-        read_pages(tmp_path / "nowhere")
-    with pytest.raises(InputError, match="no page here"):
-        read_pages(tmp_path)
-    with pytest.raises(InputError, match=r"1\.txt: cannot be read"):
-        read_page(tmp_path / "1.txt")
-    (tmp_path / "1.txt").write_bytes("東".encode() + b"a\xff")
-    with pytest.raises(InputError, match=r"1\.txt: not UTF-8: byte 0xff at position 4"):
-        read_pages(tmp_path)
-    (tmp_path / "1.txt").unlink()
-    (tmp_path / "1.txt").mkdir()
-    with pytest.raises(InputError, match=r"1\.txt: cannot be read: Is a directory"):
-        read_pages(tmp_path)
-    Path(os.fsdecode(os.fsencode(tmp_path) + b"/\xff.txt")).touch()
-    with pytest.raises(InputError, match=r'page id "\\udcff": the name is not UTF-8'):
-        read_pages(tmp_path)
-
-
-def test_page_ids(tmp_path: Path) -> None:
-    path = tmp_path / "ids.txt"
-    path.write_bytes(b"\xef\xbb\xbf12\r\n\n 3 \n12\nw1")
-    assert read_page_ids(path) == ["12", "3", "w1"]
-    path.write_bytes(b"")
-    assert read_page_ids(path) == []
-    with pytest.raises(InputError, match="cannot be read"):
-        read_page_ids(tmp_path / "none")
 
 
 # Annotations
@@ -419,7 +370,7 @@ def test_replacing_appears_only_when_complete(tmp_path: Path) -> None:
 @pytest.mark.skipif(not SHARED.is_dir(), reason="the shared task's data is not beside the checkout")
 def test_the_airport_sample() -> None:
     folder = SHARED / "shinra-airport-sample"
-    pages = read_pages(folder / "Airport_TEXT")
+    pages = PageFolder(folder / "Airport_TEXT")
     gold = read_annotation_file(folder / "Airport_Mini_Answer.json", pages=pages)
     values = [span for spans in gold.values.values() for span in spans]
     assert len(pages) == 7
@@ -434,7 +385,7 @@ def test_the_airport_sample() -> None:
 @pytest.mark.skipif(not SHARED.is_dir(), reason="the shared task's data is not beside the checkout")
 def test_the_teams_of_jawiki_ner() -> None:
     folder = SHARED / "jawiki-ner"
-    pages = read_pages(folder / "plain" / "JAWIKI")
+    pages = PageFolder(folder / "plain" / "JAWIKI")
     assert len(pages) == 3835
     teams = read_submissions(folder / "submissions", "JAWIKI", pages)
     assert [team.name for team in teams] == [f"team0{number}" for number in range(1, 9)]

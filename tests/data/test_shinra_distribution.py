@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
@@ -405,3 +406,10 @@ def test_the_merged_form_of_a_whole_task() -> None:
     assert (sources.train, sources.dev, sources.report) == (task.train, task.dev, task.report)
     assert len(sources.teams) == 8
     assert sum(len(spans) for spans in sources.teams[0].values.values()) == 13_100
+
+
+def test_a_category_may_be_without_html(tmp_path: Path) -> None:
+    in_upper_case(tmp_path)
+    shutil.rmtree(tmp_path / "JP-30" / "HTML")
+    sources = ShinraDistribution(root=tmp_path, category="Bay").read()
+    assert sources.train.gold.values == spans()

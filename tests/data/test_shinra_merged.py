@@ -70,6 +70,7 @@ def test_its_forms(tmp_path: Path, content: str) -> None:
         (page("1", 名=["東京"]), "json:2: .*expected a list of values"),
         ({"page_id": "1"}, 'json:2: expected an object with page_id and "result"'),
         (["1"], "json:2: expected an object"),
+        ('{"page_id": "1", "result": {"名": [], "名": []}}', 'json:2: .*key "名" stands twice'),
         ({"result": {"名": [value(0, 0, 1, "01")]}}, "json:2: key 'page_id' is missing"),
     ],
 )

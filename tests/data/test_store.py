@@ -11,8 +11,6 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import coteach.data.store as module
-from coteach.data.page_folder import PageFolder
-from coteach.data.shinra import read_pages
 from coteach.data.store import StoredValues, hold_values, store_values
 from coteach.errors import InputError
 from coteach.model.spans import Span
@@ -116,38 +114,3 @@ def test_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(InputError, match=r"cannot be written: (File exists|Not a directory)"):
         store_values("a", ENTRIES, tmp_path / "file")
-
-
-# Pages
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    for page_id, text in {"10": "a\r\nb", "9": "", "ページ": "城"}.items():
-        (tmp_path / f"{page_id}.txt").write_bytes(text.encode())
-    (tmp_path / "notes.md").touch()
-    return tmp_path
-
-
-def test_a_folder_is_a_mapping(folder: Path) -> None:
-    pages = PageFolder(folder)
-    assert list(pages) == ["10", "9", "ページ"]
-    assert pages == read_pages(folder)
-    assert len(pages) == 3
-    for absent in ("1", "9.txt", "notes", "../10", 9, None):
-        assert absent not in pages
-        with pytest.raises(KeyError):
-            pages[absent]  # type: ignore[index]
-    assert pickle.loads(pickle.dumps(pages)) == pages
-
-
-def test_a_page_is_read_when_asked_for(folder: Path) -> None:
-    pages = PageFolder(folder)
-    (folder / "9.txt").write_bytes(b"later")
-    assert pages["9"].text == "later"
-    (folder / "9.txt").write_bytes(b"\xff")
-    with pytest.raises(InputError, match=r"9\.txt: not UTF-8"):
-        pages["9"]
-    (folder / "9.txt").unlink()
-    with pytest.raises(InputError, match=r"9\.txt: cannot be read"):
-        pages["9"]

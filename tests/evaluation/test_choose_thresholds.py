@@ -64,6 +64,13 @@ def test_a_wanted_precision() -> None:
     assert kept(FOUND, "地名", chosen["地名"].threshold) == []
 
 
+@pytest.mark.parametrize(("right", "precision"), [(55, 0.55), (14, 0.14), (29, 0.29)])
+def test_a_precision_that_is_met_exactly(right: int, precision: float) -> None:
+    values = [(span("人名", start), 0.5) for start in range(100)]
+    gold = {"1": [it for it, _ in values[:right]]}
+    assert choose_thresholds(gold, {"1": values}, ["人名"], precision)["人名"].reached
+
+
 @given(pages, st.lists(st.tuples(st.sampled_from("abc"), st.integers(0, 8), confidences)))
 def test_no_threshold_is_better(
     gold_starts: dict[str, set[int]], values: list[tuple[str, int, float]]

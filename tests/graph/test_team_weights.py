@@ -5,6 +5,7 @@ from collections.abc import Collection, Mapping, Sequence
 import numpy as np
 import pytest
 
+from coteach.aggregation.agreement import expected_scores
 from coteach.data.corpus import Corpus
 from coteach.data.pages import Annotations
 from coteach.data.sources import Split
@@ -16,7 +17,6 @@ from coteach.graph.weights import (
     Given,
     TeamWeights,
     dev_scores,
-    expected_scores,
     team_weights,
 )
 from coteach.model.spans import Span

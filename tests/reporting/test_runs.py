@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -62,6 +63,12 @@ def test_a_parent_folder_stands_for_its_runs(tmp_path: Path) -> None:
     found_runs = read_runs([tmp_path])
     assert [run.folder for run in found_runs] == [*folders, other]
     assert len(read_runs([tmp_path, folders[0]])) == 3
+
+
+def test_a_search_stands_for_its_runs(tmp_path: Path) -> None:
+    folders = [one_run(tmp_path / "search" / f"seed={seed}", seed=seed) for seed in (1, 2)]
+    shutil.copy(folders[0] / "recipe.json", tmp_path / "search" / "recipe.json")
+    assert [run.folder for run in read_runs([tmp_path / "search"])] == folders
 
 
 def test_a_run_that_is_not_finished_is_refused(tmp_path: Path) -> None:
@@ -131,6 +138,15 @@ def test_seeds_of_one_recipe_share_a_name(tmp_path: Path) -> None:
         (probability, seed) for probability in ("p", "p_out", "p_mean") for seed in (1, 2)
     }
     assert [it.system for it in seen if it.kind == "team"] == ["team1", "team2"]
+
+
+def test_settings_on_which_no_weight_depends_are_in_no_name(tmp_path: Path) -> None:
+    for seed in (1, 2):
+        path = one_run(tmp_path / f"{seed}", seed=seed) / "recipe.json"
+        described = json.loads(path.read_text(encoding="utf-8"))
+        described["recipe"] |= {"processes": seed, "selection": {"checkpoint_every": seed}}
+        path.write_text(json.dumps(described), encoding="utf-8")
+    assert names(observe(read_runs([tmp_path]))) == ["coteach"]
 
 
 def test_settings_that_differ_on_a_category_part_the_recipes(tmp_path: Path) -> None:

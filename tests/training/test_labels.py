@@ -17,6 +17,7 @@ from coteach.data.windowed import Collator
 from coteach.errors import InputError
 from coteach.graph import Aggregated, CoTeaching, Edge, Gold, Node, Predicted, WeightedSum
 from coteach.graph.build import bundles, without_gold
+from coteach.model import Student
 from coteach.model.extraction import Extractor
 from coteach.model.iob2 import IGNORE
 from coteach.recipe import Recipe, gold_only
@@ -162,7 +163,7 @@ def test_predictions_are_the_student_s_on_pages_without_gold(
     found = predictions(recipe, tiny_corpus)["labels"]
     assert found.processed == {"11", "12"}
     assert found.on("12") == frozenset()
-    model = module.Student.from_pretrained(student).eval()  # type: ignore[arg-type]
+    model = Student.from_pretrained(student).eval()
     extractor = Extractor(model, AutoTokenizer.from_pretrained(student))
     (result,) = extractor([tiny_corpus.pages["11"].text])
     assert found.on("11") == {span for span, _ in result["p"]} != frozenset()
@@ -210,7 +211,7 @@ def test_a_student_that_cannot_be_used(
     broken = tmp_path / "broken"
     broken.mkdir()
     (broken / "config.json").write_text("{")
-    with pytest.raises(InputError, match=r"nodes\.labels\.student: '.*broken' cannot be loaded"):
+    with pytest.raises(InputError, match=r"nodes\.labels: student '.*broken' cannot be loaded"):
         prepare(taught_by(tiny_recipe, Predicted(broken)), tiny_corpus)
 
 

@@ -14,8 +14,8 @@ from rich.console import Console
 from coteach.data.corpus import load_corpus
 from coteach.data.shinra import read_annotations
 from coteach.evaluation.thresholds import choose_thresholds
-from coteach.predict import load_extractor
 from coteach.recipe import Recipe
+from coteach.training.extracting import load_extractor
 from coteach.training.run import run
 
 

@@ -30,8 +30,8 @@ from coteach.data.formats.documents import (
 from coteach.data.formats.losses import Losses
 from coteach.data.formats.offsets import Offsets
 from coteach.data.formats.tokens import one_word
+from coteach.data.page_folder import list_page_ids, read_page
 from coteach.data.pages import Page
-from coteach.data.shinra import list_page_ids, read_page
 from coteach.errors import InputError, quote
 from coteach.model.spans import Span
 
@@ -52,9 +52,9 @@ class Brat(Format):
     def read(self, path: Path, losses: Losses, known: Documents | None = None) -> Documents:
         if not path.is_dir():
             raise InputError.at(path, None, "no such folder; expected <page_id>.txt and .ann")
-        annotated = sorted(file.stem for file in path.glob("*.ann"))
-        own = sorted(file.stem for file in path.glob("*.txt"))
-        page_ids = annotated if known is not None else list_page_ids(path)
+        annotated = dict.fromkeys(sorted(file.stem for file in path.glob("*.ann")))
+        own = {file.stem for file in path.glob("*.txt")}
+        page_ids = list(annotated) if known is not None else list_page_ids(path)
         pages, values = {}, {}
         for page_id in progress(page_ids, "read"):
             if page_id in own:

@@ -8,12 +8,8 @@ from pathlib import Path
 from coteach.data.defects import Defects
 from coteach.data.formats.documents import Documents, Format, file_name, new_folder, progress
 from coteach.data.formats.losses import Losses
-from coteach.data.shinra import (
-    read_annotation_file,
-    read_page_ids,
-    read_pages,
-    write_submission,
-)
+from coteach.data.page_folder import PageFolder, read_page_ids
+from coteach.data.shinra import read_annotation_file, write_submission
 from coteach.errors import InputError, quote
 
 __all__ = ["Shinra"]
@@ -34,7 +30,7 @@ class Shinra(Format):
         if known is not None:
             pages = known.pages
         elif self.pages is not None:
-            pages = read_pages(self.pages)
+            pages = dict(PageFolder(self.pages))
         else:
             raise InputError("pages: expected the folder of the plain pages, got None")
         defects = Defects("stop")

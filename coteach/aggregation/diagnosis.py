@@ -15,6 +15,7 @@ from rich import box
 from rich.markup import escape
 from rich.table import Table
 
+from coteach.aggregation.agreement import expected_scores
 from coteach.aggregation.dawid_skene import candidates, reliability
 from coteach.aggregation.vote import vote
 from coteach.data.corpus import Corpus
@@ -22,7 +23,6 @@ from coteach.data.pages import Annotations
 from coteach.data.sources import Split
 from coteach.errors import InputError
 from coteach.evaluation.shinra import Counts, attribute_name, page_counts
-from coteach.graph.weights import expected_scores
 from coteach.model.spans import Span
 
 __all__ = ["Diagnosis", "Team", "diagnose"]
@@ -39,7 +39,7 @@ class Team:
         precision, recall, f1: on all pages of the split; one that it did not process is missed.
         f1_processed: F1 on those pages of the split that it processed, as the estimates mean it.
         f1_by_agreement: F1 expected from agreement with the other teams, without gold
-            (:func:`coteach.graph.weights.expected_scores`).
+            (:func:`coteach.aggregation.agreement.expected_scores`).
         f1_by_dawid_skene: the same by Dawid and Skene's model as crowd-kit fits it.
         alone: values on the split's pages that no other team has.
         alone_right: how many of them are right.

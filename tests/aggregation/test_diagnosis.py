@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-import coteach.evaluation.diagnosis as module
+import coteach.aggregation.diagnosis as module
+from coteach.aggregation.diagnosis import Diagnosis, diagnose
 from coteach.data.corpus import Corpus
 from coteach.data.pages import Annotations, Page
 from coteach.data.sources import Split, gold_split
 from coteach.errors import InputError
-from coteach.evaluation.diagnosis import Diagnosis, diagnose
 from coteach.model.spans import Span
 
 NAMES = ("人名", "地名")
