@@ -18,11 +18,12 @@ __all__ = ["paper"]
 def paper(recipe: Recipe) -> Recipe:
     """A co-teaching recipe with the settings of the co-teaching paper (§3, §4.2) and its code.
 
-    The data, the encoder and the seed stay. The loss is class-balanced focal with β = 0.999 (of
-    the paper's grid {0.999, 0.9999, 0.99999}) and γ = 2; teams weigh the same and are taken to
-    have processed every page; ½(teams + gold) where an example has gold; AdamW at 5e-5 in
-    batches of 16 for 100 epochs, linearly down to 0, without warm-up, decay or clipping; p_out
-    selects on dev; windows of what the encoder holds, at most 510, overlapping by 100.
+    Where the data lies, the encoder and the seed stay. At most 2,000 pages; the loss is
+    class-balanced focal with β = 0.999 (of the paper's grid {0.999, 0.9999, 0.99999}) and γ = 2;
+    teams weigh the same and are taken to have processed every page; ½(teams + gold) where an
+    example has gold; AdamW at 5e-5 in batches of 16 for 100 epochs, linearly down to 0, without
+    warm-up, decay or clipping; p_out selects on dev; windows of what the encoder holds, at most
+    510, overlapping by 100.
 
     Args:
         recipe: with a node of submissions and one student; its edges keep their names.
@@ -50,6 +51,7 @@ def paper(recipe: Recipe) -> Recipe:
         )
     return replace(
         recipe,
+        data=replace(recipe.data, max_pages=2000),
         nodes=nodes,
         edges=edges,
         objective=CoTeaching(teams=roles["teams"], gold=roles["gold"]),

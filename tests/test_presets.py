@@ -35,7 +35,7 @@ def test_the_papers_settings(recipe: Recipe) -> None:
     assert (moves.weight_decay, moves.clip_norm, moves.warmup) == (0, None, 0)
     assert preset.objective == CoTeaching()
     assert preset.selection.probability == "p_out"
-    assert preset.data == recipe.data
+    assert preset.data == replace(recipe.data, max_pages=2000)
 
 
 def test_edges_keep_their_names(recipe: Recipe) -> None:
