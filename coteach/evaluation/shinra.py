@@ -15,7 +15,7 @@ The definition is that of the shared task's own scorer (k141303/shinra_jp_scorer
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 
@@ -23,7 +23,7 @@ import numpy as np
 
 from coteach.model.spans import Span
 
-__all__ = ["Average", "Counts", "Score", "attribute_name", "page_counts", "score"]
+__all__ = ["Average", "Counts", "Score", "attribute_name", "page_counts", "score", "total"]
 
 _FULL_WIDTH = {code: code + 0xFEE0 for code in range(ord("!"), ord("~") + 1)}
 
@@ -59,6 +59,16 @@ class Counts:
         """The harmonic mean of precision and recall; 0 where there is no value at all."""
         values = self.predicted + self.gold
         return 2 * self.true_positives / values if values else 0.0
+
+
+def total(counts: Iterable[Counts]) -> Counts:
+    """The counts together: those of the micro-average."""
+    every = list(counts)
+    return Counts(
+        sum(it.true_positives for it in every),
+        sum(it.predicted for it in every),
+        sum(it.gold for it in every),
+    )
 
 
 @dataclass(frozen=True)

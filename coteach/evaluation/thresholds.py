@@ -10,7 +10,7 @@ import numpy as np
 from rich.markup import escape
 from rich.table import Table
 
-from coteach.evaluation.shinra import Counts
+from coteach.evaluation.shinra import Counts, total
 from coteach.model.spans import Span
 
 __all__ = ["Chosen", "choose_thresholds", "threshold_table"]
@@ -123,13 +123,8 @@ def threshold_table(chosen: Mapping[str, Chosen]) -> Table:
     for name, choice in chosen.items():
         threshold = f"{choice.threshold:.3f}" if choice.reached else "(none reaches it)"
         table.add_row(escape(name), threshold, *_before_and_after(choice.before, choice.after))
-    before, after = (
-        Counts(*(sum(figures) for figures in zip(*counts, strict=True)))
-        for counts in (
-            [(c.before.true_positives, c.before.predicted, c.before.gold) for c in chosen.values()],
-            [(c.after.true_positives, c.after.predicted, c.after.gold) for c in chosen.values()],
-        )
-    )
+    before = total(choice.before for choice in chosen.values())
+    after = total(choice.after for choice in chosen.values())
     table.add_section()
     table.add_row("micro", "", *_before_and_after(before, after))
     return table

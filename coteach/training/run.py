@@ -11,6 +11,7 @@ from rich.console import Console
 from coteach.data.corpus import load_corpus
 from coteach.data.files import replacing
 from coteach.evaluation.scoreboard import Scoreboard
+from coteach.evaluation.shinra import total
 from coteach.evaluation.thresholds import choose_thresholds, threshold_table
 from coteach.model import StudentConfig
 from coteach.model.extraction import Extractor
@@ -18,7 +19,7 @@ from coteach.recipe import Recipe
 from coteach.training.checkpoint import recover_folder, replacing_folder
 from coteach.training.describe import describe, describe_defects
 from coteach.training.extracting import extract, predict_split, values_of
-from coteach.training.loop import Progress, fit
+from coteach.training.loop import fit
 from coteach.training.prepare import Prepared, prepare, prepare_gold_only
 from coteach.training.record import write_recipe
 from coteach.training.room import check_room, check_writable, size_on_disk
@@ -59,13 +60,18 @@ def run(recipe: Recipe, folder: Path, console: Console | None = None) -> dict[st
         console.print("[bold]gold_only[/bold]: the same student, taught by the gold alone")
         _train(prepare_gold_only(prepared), folder / "gold_only", console)
     console.print(f"[bold]{recipe.name}[/bold]")
-    progress = _train(prepared, folder, console)
+    dev = _train(prepared, folder, console)
 
-    return score_run(recipe, corpus, progress, folder, accelerator, console)
+    return score_run(recipe, corpus, dev, folder, accelerator, console)
 
 
-def _train(prepared: Prepared, folder: Path, console: Console) -> Progress:
-    """Train a prepared student into ``folder/student``, unless that is done already."""
+def _train(prepared: Prepared, folder: Path, console: Console) -> dict[str, Any]:
+    """Train a prepared student into ``folder/student``, unless that is done already.
+
+    Returns:
+        What it reached on dev: the probability that selects, the step of the student that was
+        kept, and the micro-F1 of every probability as the student now gives it.
+    """
     recipe = prepared.recipe
     folder.mkdir(parents=True, exist_ok=True)
     accelerator = _accelerator(recipe, folder)
@@ -107,18 +113,28 @@ def _train(prepared: Prepared, folder: Path, console: Console) -> Progress:
         f"Best dev micro-F1 ({recipe.selection.probability}): {100 * progress.best:.2f} at step "
         f"{progress.best_step} of {progress.step}"
     )
+    best = next(of for of in progress.history if of["step"] == progress.best_step)
+    figures = {name: f1 for name, f1 in best.items() if name != "step"}
     if recipe.selection.thresholds == "f1":
-        _choose_thresholds(prepared, folder / "student", accelerator, console)
+        figures["p"] = _choose_thresholds(prepared, folder / "student", accelerator, console)
     for tracker in accelerator.trackers:
         tracker.finish()  # end_training would also part the processes, which still score
     accelerator.wait_for_everyone()
-    return progress
+    return {
+        "probability": recipe.selection.probability,
+        "step": progress.best_step,
+        "f1": figures,
+    }
 
 
 def _choose_thresholds(
     prepared: Prepared, student: Path, accelerator: Accelerator, console: Console
-) -> None:
-    """Write the thresholds with the highest dev F1 into the kept student's configuration."""
+) -> float:
+    """Write the thresholds with the highest dev F1 into the kept student's configuration.
+
+    Returns:
+        The dev micro-F1 of p with them.
+    """
     dev = prepared.corpus.dev
     _, results = predict_split(student, dev, prepared.corpus, accelerator, threshold=0.0)
     found = {page: result["p"] for page, result in zip(dev.page_ids, results, strict=True)}
@@ -130,6 +146,7 @@ def _choose_thresholds(
         with replacing(student / "config.json") as file:
             file.write(config.to_json_string())
     accelerator.wait_for_everyone()
+    return total(choice.after for choice in chosen.values()).f1
 
 
 def _accelerator(recipe: Recipe, folder: Path) -> Accelerator:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,6 @@ from coteach.evaluation.scoreboard import Scoreboard
 from coteach.evaluation.tags import tag_counts, tags_of
 from coteach.recipe import Recipe
 from coteach.training.extracting import predict_split, values_of
-from coteach.training.loop import Progress
 
 __all__ = ["score_run"]
 
@@ -25,12 +25,24 @@ __all__ = ["score_run"]
 def score_run(
     recipe: Recipe,
     corpus: Corpus,
-    progress: Progress,
+    dev: Mapping[str, Any],
     folder: Path,
     accelerator: Accelerator,
     console: Console,
 ) -> dict[str, Any]:
-    """Score everybody on the report pages; write and print the summary."""
+    """Score everybody on the report pages; write and print the summary.
+
+    Args:
+        recipe: what was run.
+        corpus: its data.
+        dev: what the kept student reached on dev, for the summary.
+        folder: of the run.
+        accelerator: precision and processes.
+        console: for the tables.
+
+    Returns:
+        The summary.
+    """
     split = corpus.report or corpus.dev
     board = Scoreboard(split)
     for team in corpus.teams:
@@ -63,15 +75,7 @@ def score_run(
         "recipe": recipe.name,
         "seed": recipe.seed,
         "pages": {"training": len(corpus.page_ids), "labelled": len(corpus.train.page_ids)},
-        "dev": {
-            "probability": recipe.selection.probability,
-            "step": progress.best_step,
-            "f1": next(
-                {name: f1 for name, f1 in figures.items() if name != "step"}
-                for figures in progress.history
-                if figures["step"] == progress.best_step
-            ),
-        },
+        "dev": dict(dev),
         "scores": board.as_json(),
         "attributes": board.by_attribute(),
         "iob2_strict": {"split": split.name, **tag_figures},

@@ -13,6 +13,7 @@ from rich.console import Console
 
 from coteach.data.corpus import load_corpus
 from coteach.data.shinra import read_annotations
+from coteach.evaluation.scoreboard import Scoreboard
 from coteach.evaluation.thresholds import choose_thresholds
 from coteach.recipe import Recipe
 from coteach.training.extracting import load_extractor
@@ -62,3 +63,21 @@ def test_thresholds_are_chosen_on_dev_and_applied(choosy: Recipe, tmp_path: Path
     before = thresholds_in(tmp_path / "run" / "student")
     run(choosy, tmp_path / "run", Console(file=io.StringIO()))
     assert thresholds_in(tmp_path / "run" / "student") == before
+
+
+def test_the_dev_score_is_that_of_the_student_with_its_thresholds(
+    choosy: Recipe, tmp_path: Path
+) -> None:
+    recipe = replace(choosy, baselines=())
+    dev = run(recipe, tmp_path / "run", Console(file=io.StringIO()))["dev"]
+    corpus = load_corpus(recipe.data, recipe.seed)
+    extractor = load_extractor(tmp_path / "run" / "student")
+    texts = [corpus.pages[page_id].text for page_id in corpus.dev.page_ids]
+    board = Scoreboard(corpus.dev)
+    found = zip(corpus.dev.page_ids, extractor(texts), strict=True)
+    by_page = {page_id: [span for span, _ in result["p"]] for page_id, result in found}
+    assert dev["f1"]["p"] == pytest.approx(board.add("p", "student", by_page))
+    log = [json.loads(line) for line in (tmp_path / "run/log.jsonl").read_text().splitlines()]
+    before = next(it for it in log if it["event"] == "dev" and it["step"] == dev["step"])
+    assert dev["f1"]["p"] > before["p"]
+    assert dev["f1"]["p_out"] == before["p_out"]
