@@ -10,10 +10,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal, TextIO
+from uuid import uuid4
 
 from coteach.errors import InputError
 
-__all__ = ["byte_lines", "not_utf8", "opening", "read_json", "replacing"]
+__all__ = ["byte_lines", "not_utf8", "opening", "read_json", "replacing", "temporary_beside"]
 
 
 @contextmanager
@@ -58,6 +59,12 @@ def not_utf8(error: UnicodeDecodeError) -> str:
     return f"not UTF-8: byte 0x{byte:02x} at position {error.start}"
 
 
+def temporary_beside(path: Path) -> Path:
+    """A name for what takes the place of ``path`` once it is complete; nobody else has it, not
+    even another machine that writes to the same folder."""
+    return path.with_name(f".{path.name}.{uuid4().hex[:12]}.tmp")
+
+
 @contextmanager
 def replacing(path: str | Path) -> Iterator[TextIO]:
     """A text file that takes the place of ``path`` when the block ends without an error.
@@ -66,7 +73,7 @@ def replacing(path: str | Path) -> Iterator[TextIO]:
         InputError: there can be no such file.
     """
     path = Path(path)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = temporary_beside(path)
     with opening(path, "written"):
         if path.is_dir():
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))

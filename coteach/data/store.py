@@ -14,6 +14,7 @@ from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
+from coteach.data.files import temporary_beside
 from coteach.errors import InputError
 from coteach.model.spans import Span
 
@@ -99,7 +100,7 @@ def store_values(
     """
     name = hashlib.sha256(os.fsencode(Path(source).absolute())).hexdigest()[:16]
     path = cache / f"values-{name}.sqlite"
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = temporary_beside(path)
     try:
         cache.mkdir(parents=True, exist_ok=True)
         try:

@@ -7,7 +7,6 @@ hold only while a figure is drawn.
 from __future__ import annotations
 
 import math
-import os
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from coteach.data.files import temporary_beside
 from coteach.errors import InputError
 from coteach.reporting.figure_data import Lead, Sweep, correlation
 
@@ -167,7 +167,7 @@ def _panels(count: int, shared: bool) -> tuple[Figure, list[Axes]]:
 
 def _save(figure: Figure, path: Path) -> None:
     """Write a PNG, which appears only when it is complete."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = temporary_beside(path)
     try:
         figure.savefig(temporary, format="png")
         temporary.replace(path)

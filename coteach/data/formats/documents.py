@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -13,7 +12,7 @@ from typing import NamedTuple, TypeVar
 
 from tqdm.auto import tqdm
 
-from coteach.data.files import not_utf8, opening
+from coteach.data.files import not_utf8, opening, temporary_beside
 from coteach.data.formats.losses import Losses
 from coteach.data.pages import Page
 from coteach.errors import InputError, quote
@@ -117,7 +116,7 @@ def new_folder(folder: Path) -> Iterator[Path]:
     """
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise InputError.at(folder, None, "exists already; expected a new or an empty folder")
-    temporary = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
+    temporary = temporary_beside(folder)
     with opening(folder, "written"):
         temporary.mkdir(parents=True)
     try:
