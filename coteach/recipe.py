@@ -141,11 +141,8 @@ class Recipe:
         if self.processes < 1:
             raise InputError(f"processes: expected at least 1, got {self.processes}")
         name, student = self.student()
-        if (student.encoder is None) == (not student.encoder_config):
-            raise InputError(
-                f"nodes.{name}: expected either encoder or encoder_config, got "
-                f"encoder={student.encoder!r}, encoder_config={student.encoder_config!r}"
-            )
+        if student.encoder is None and not student.encoder_config:
+            raise InputError(f"nodes.{name}: expected an encoder or encoder_config, got neither")
         if student.encoder is None and "model_type" not in student.encoder_config:
             raise InputError(
                 f"nodes.{name}.encoder_config: no model_type; expected that of an encoder, for "

@@ -88,7 +88,7 @@ def _table(config: StudentConfig) -> Table:
     weights = [row if isinstance(row, list) else [row] for row in config.teacher_weights or []]
     weights = weights or [[1.0] for _ in teachers]
     by_attribute = bool(weights) and len(weights[0]) > 1
-    table = Table(title="Weights in p_mean, relative to the mean team", title_justify="left")
+    table = Table(title="Weights in p_mean", title_justify="left")
     table.add_column("attribute")
     for name in teachers:
         table.add_column(escape(name), justify="right")

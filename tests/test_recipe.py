@@ -87,12 +87,8 @@ def test_check(recipe: Recipe) -> None:
             r"nodes: expected one student, got \['student', 'other'\]",
         ),
         (
-            {"nodes": {**nodes, "student": replace(student, encoder="x")}},
-            "nodes.student: expected either encoder or encoder_config, got encoder='x'",
-        ),
-        (
             {"nodes": {**nodes, "student": Student()}},
-            "nodes.student: expected either encoder or encoder_config, got encoder=None",
+            "nodes.student: expected an encoder or encoder_config, got neither",
         ),
         ({"edges": {}}, "edges: expected at least one edge"),
         (

@@ -63,7 +63,8 @@ class Student:
     """A model that is trained: an encoder and the heads that its edges give it."""
 
     encoder: str | None = None
-    """Pretrained encoder: a name on the Hub or a folder. None: from encoder_config, untrained."""
+    """Pretrained encoder: a name on the Hub or a folder, also that of a student to go on from.
+    None: from encoder_config, untrained."""
     encoder_config: dict[str, Any] = field(default_factory=dict)
     """The encoder's configuration with its model_type, where encoder is None."""
     tokenizer: str | None = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any
@@ -193,9 +194,18 @@ def _minima(view: str, threshold: Threshold | None, config: Any) -> dict[str, fl
     if threshold is None:
         threshold = (config.thresholds or {}) if view == "p" else {}
     if not isinstance(threshold, Mapping):
-        return dict.fromkeys(config.attributes, threshold)
+        threshold = dict.fromkeys(config.attributes, threshold)
     for attribute in threshold:
         if attribute not in config.attributes:
             known = ", ".join(config.attributes)
             raise ValueError(f"threshold of {attribute!r}: this student's attributes are {known}")
-    return dict(threshold)
+    return {**threshold, **dict.fromkeys(_untaught(view, config), math.inf)}
+
+
+def _untaught(view: str, config: Any) -> list[str]:
+    """The attributes for which a teacher weighs nothing: there its head has learnt nothing."""
+    if view not in config.teacher_views or config.teacher_weights is None:
+        return []
+    weights = np.array(config.teacher_weights[config.teacher_views.index(view)])
+    none = np.broadcast_to(weights == 0, len(config.attributes))
+    return [name for name, silent in zip(config.attributes, none, strict=True) if silent]

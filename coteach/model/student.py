@@ -98,6 +98,8 @@ class Student(PreTrainedModel):
         # Where the heads stand once the layers' products are joined, back in the heads' order.
         joined = sorted(range(len(names)), key=lambda head: self._layers[head])
         self._order = [joined.index(head) for head in range(len(names))]
+        self.adopted: list[str] = []
+        """Heads that go on from what another student's had learnt."""
         self.post_init()
 
     @classmethod
@@ -150,6 +152,7 @@ class Student(PreTrainedModel):
         places = other._rows()
         for key, rows in self._rows().items():
             if key in places:
+                self.adopted += [key[0]] if key[0] not in self.adopted else []
                 mine: Any = self.heads[str(key[1])]
                 theirs: Any = other.heads[str(key[1])]
                 mine.weight[rows] = theirs.weight[places[key]]

@@ -156,6 +156,12 @@ def describe(prepared: Prepared, console: Console) -> None:
             f"{missed} of {gold_fit.total} gold spans ({100 * missed / gold_fit.total:.1f} %) "
             "cannot be hit exactly with these tokens."
         )
+    if adopted := prepared.student.adopted:
+        new = [name for name in prepared.student.config.head_names if name not in adopted]
+        console.print(
+            f"Goes on from a student: heads that keep what they know: {', '.join(adopted)}; "
+            f"new: {', '.join(new) or 'none'}"
+        )
     console.print(
         f"{prepared.windowed.pages:,} training pages with text, "
         f"{len(prepared.windowed.rows):,} windows, "

@@ -135,6 +135,8 @@ def fit(
         mininterval=0.5 if sys.stderr.isatty() else 60,  # a log file needs fewer lines
         disable=not accelerator.is_local_main_process,
     ) as bar:
+        if progress.step:
+            bar.write(f"going on from step {progress.step}")
         while progress.step < plan.total and not _out_of_patience(progress, selection):
             model.train()
             batches = list(islice(micro_batches, optimisation.accumulation))

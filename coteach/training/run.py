@@ -113,6 +113,11 @@ def _train(prepared: Prepared, folder: Path, console: Console) -> dict[str, Any]
         f"Best dev micro-F1 ({recipe.selection.probability}): {100 * progress.best:.2f} at step "
         f"{progress.best_step} of {progress.step}"
     )
+    if progress.best == 0:
+        console.print(
+            "[bold]Nothing right on the dev pages[/bold]: this student has not learnt the task; "
+            "more epochs or other learning rates may help"
+        )
     best = next(of for of in progress.history if of["step"] == progress.best_step)
     figures = {name: f1 for name, f1 in best.items() if name != "step"}
     if recipe.selection.thresholds == "f1":

@@ -212,3 +212,21 @@ def test_assemble(tokenizer: PreTrainedTokenizerFast) -> None:
         assert mask[row].tolist() == [1] * len(framed) + [0] * len(padding)
     assert assemble(contents, tokenizer, multiple=1)[0].shape == (3, 9)
     assert assemble([[5] * 6], tokenizer)[0].shape == (1, 8)
+
+
+def test_a_head_that_weighs_nothing_has_no_view(tokenizer: PreTrainedTokenizerFast) -> None:
+    """Where a teacher has no weight its head was never taught: what it says is noise."""
+    text = random_text(60)
+    student = TableStudent(len(tokenizer))
+    (before,) = Extractor(student, tokenizer)([text], ["teacher:a", "teacher:b"])
+    silent = student.config.attributes[0]
+    weights = [[1.0] * len(student.config.attributes) for _ in student.config.teachers]
+    weights[0][0] = 0.0
+    student.config.teacher_weights = weights
+    (after,) = Extractor(student, tokenizer)([text], ["teacher:a", "teacher:b"], threshold=0.0)
+    assert any(span.attribute == silent for span, _ in before["teacher:a"])
+    assert after["teacher:a"] == [it for it in before["teacher:a"] if it[0].attribute != silent]
+    assert after["teacher:b"] == before["teacher:b"]
+    student.config.teacher_weights = [0.0, 1.0]  # one weight for all attributes
+    (after,) = Extractor(student, tokenizer)([text], ["teacher:a"])
+    assert after["teacher:a"] == []

@@ -20,7 +20,8 @@ def with_teams(recipe: Recipe, *teams: str, encoder: Path | None = None, rate: f
     node = recipe.nodes["student"]
     assert isinstance(node, StudentNode)
     if encoder is not None:
-        node = replace(node, encoder=str(encoder), encoder_config={}, tokenizer=None)
+        # Its encoder_config, that of a student from nothing, no longer matters.
+        node = replace(node, encoder=str(encoder), tokenizer=None)
     return replace(
         recipe,
         nodes=recipe.nodes | {"teams": Submissions(teams=teams), "student": node},
@@ -30,13 +31,15 @@ def with_teams(recipe: Recipe, *teams: str, encoder: Path | None = None, rate: f
 
 
 def test_a_team_is_added(tiny_recipe: Recipe, tmp_path: Path) -> None:
-    quiet = Console(file=io.StringIO())
+    quiet = Console(file=io.StringIO(), width=200)
     first = with_teams(tiny_recipe, "exact", "hasty", rate=5e-3)
     run(first, tmp_path / "first", quiet)
     # So slowly that whatever differs was drawn anew.
     trained = tmp_path / "first" / "student"
     second = with_teams(tiny_recipe, "hasty", "partial", encoder=trained, rate=1e-12)
     run(second, tmp_path / "second", quiet)
+    kept = "heads that keep what they know: hasty, output; new: partial"
+    assert kept in quiet.file.getvalue()  # type: ignore[attr-defined]
 
     old = Student.from_pretrained(trained).eval()
     new = Student.from_pretrained(tmp_path / "second" / "student").eval()
