@@ -1,4 +1,4 @@
-"""The paper's preset, against the paper's own settings (§4.2) and its code (methods A.5 to A.7)."""
+"""The paper's preset, against the paper's own settings (§4.2) and its code."""
 
 from __future__ import annotations
 

@@ -3,7 +3,7 @@
 The organisers' plain pages are what is left of the HTML when the markup is taken out and character
 references are decoded: line breaks between tags stay, those inside of a comment or a tag go with
 it. Up to the first of the latter, which in Wikipedia's pages comes after the article, a line has
-the same number in both (2019; methods A.1).
+the same number in both (2019).
 """
 
 from __future__ import annotations

@@ -76,7 +76,7 @@ class Windowed:
         """How often O, B and I stand in a source's labels, (attributes, 3), int64.
 
         Counted in every window of the pages it processed, overlaps twice, as in the original
-        code (methods A.6).
+        code.
         """
         number = self.sources.index(source)
         counts = np.zeros((len(self.attributes), CLASSES), dtype=np.int64)

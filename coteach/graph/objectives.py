@@ -69,7 +69,7 @@ class CoTeaching:
     with L_t the mean over the teams present, in general the mean, by the edges' weights, of the
     edges that say something about the example; then the mean over examples.
 
-    Per batch (the original code, methods A.6): L = ½(L_t + L_g / r) if any example of the batch
+    Per batch (the original code): L = ½(L_t + L_g / r) if any example of the batch
     has gold, else L_t (or L_g / r where no team speaks), with means over all positions of the
     batch. r is 1, or with ``gold_scale="inverse_rate"`` the share of training positions that
     have gold.

@@ -137,7 +137,7 @@ def fill(tags: np.ndarray, spans: Iterable[Sequence[int]], offset: int = 0) -> N
 def decode(
     tags: np.ndarray, probabilities: np.ndarray, tokens: Tokens, attributes: Sequence[str]
 ) -> list[tuple[Span, float]]:
-    """Tags of one page as spans with a confidence (co-teaching's decoding: methods A.8).
+    """Tags of one page as spans with a confidence (decoded as in co-teaching's code).
 
     B opens a span and closes an open one, I extends an open span and is ignored otherwise, O
     closes. Tokens without text are passed over. A span open at the end closes at the last token.

@@ -23,7 +23,7 @@ def windows(length: int, size: int, overlap: int) -> list[Window]:
 
     A page that fits is one window. Each position is kept by exactly one window: an overlap is
     halved, and a side without a neighbour is never trimmed (the original code lost up to 50
-    positions there: methods A.3).
+    positions there).
 
     Args:
         length: number of tokens of the page; 0 gives no window.

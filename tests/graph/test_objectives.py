@@ -131,7 +131,7 @@ def naive_example(logits: Tensor, labels: Tensor, weights: Tensor) -> float:
 
 
 def naive_batch(logits: Tensor, labels: Tensor, weights: Tensor, rate: float = 1.0) -> float:
-    """The original code (methods A.6): ½(L_t + L_g / r) if the batch has gold, else L_t.
+    """The original code: ½(L_t + L_g / r) if the batch has gold, else L_t.
 
     ``weights`` are per team.
     """
