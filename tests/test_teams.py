@@ -5,7 +5,6 @@ from pathlib import Path
 import pytest
 import tiny_task
 
-from coteach.model import Student, StudentConfig
 from coteach.teams import main
 from coteach.training.extracting import load_extractor
 
@@ -14,24 +13,13 @@ TEXT = "この城は青森にある。"
 
 @pytest.fixture(scope="module")
 def student(tmp_path_factory: pytest.TempPathFactory) -> str:
-    folder = tmp_path_factory.mktemp("student")
-    tokenizer = tiny_task.build_tokenizer([TEXT])
-    config = StudentConfig(
-        encoder={
-            "model_type": "bert",
-            "hidden_size": 16,
-            "num_hidden_layers": 1,
-            "num_attention_heads": 2,
-            "intermediate_size": 32,
-            "vocab_size": len(tokenizer),
-        },
+    return tiny_task.save_student(
+        tmp_path_factory.mktemp("student"),
+        [TEXT],
         attributes=["場所", "築城年"],
         heads=[{"name": name, "layer": -1} for name in ("exact", "hasty", "output")],
         teacher_weights=[[1.5, 0.25], [0.5, 1.75]],
     )
-    Student(config).save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
-    return str(folder)
 
 
 def test_the_weights_are_shown(student: str, capsys: pytest.CaptureFixture[str]) -> None:

@@ -5,11 +5,9 @@ from pathlib import Path
 
 import pytest
 import tiny_task
-import torch
 
 from coteach.data.shinra import read_annotation_file
 from coteach.evaluation.thresholds import choose_thresholds
-from coteach.model import Student, StudentConfig
 from coteach.thresholds import main
 from coteach.training.extracting import load_extractor
 
@@ -22,25 +20,11 @@ def task(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def student(task: Path) -> str:
     """A student that was never trained, and so finds a little of everything."""
-    tokenizer = tiny_task.build_tokenizer(
-        tiny_task.page(page)[0] for pages in tiny_task.SPLITS.values() for page in pages
+    texts = (tiny_task.page(page)[0] for pages in tiny_task.SPLITS.values() for page in pages)
+    attributes = tiny_task.ATTRIBUTES
+    return tiny_task.save_student(
+        task / "student", texts, attributes=attributes, initializer_range=0.5
     )
-    torch.manual_seed(0)
-    config = StudentConfig(
-        encoder={
-            "model_type": "bert",
-            "hidden_size": 16,
-            "num_hidden_layers": 1,
-            "num_attention_heads": 2,
-            "intermediate_size": 32,
-            "vocab_size": len(tokenizer),
-            "initializer_range": 0.5,
-        },
-        attributes=tiny_task.ATTRIBUTES,
-    )
-    Student(config).save_pretrained(task / "student")
-    tokenizer.save_pretrained(task / "student")
-    return str(task / "student")
 
 
 def test_the_copy_applies_what_was_chosen(

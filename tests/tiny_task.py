@@ -6,10 +6,13 @@ import json
 import shutil
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Any
 
+import torch
 from tokenizers import Regex, Tokenizer, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
+from coteach.model import Student, StudentConfig
 from coteach.recipe import Recipe, load_recipe
 
 SPLITS = {
@@ -86,6 +89,30 @@ def write(folder: Path) -> Path:
 def load(folder: Path) -> Recipe:
     """Write the task and load its recipe."""
     return load_recipe(str(write(folder)))
+
+
+def save_student(folder: Path, texts: Iterable[str], **options: Any) -> str:
+    """Save a student that was never trained, its tokenizer with it; returns its folder.
+
+    Args:
+        folder: for the student.
+        texts: whose characters the tokenizer knows.
+        **options: of its configuration; ``initializer_range`` is the encoder's.
+    """
+    tokenizer = build_tokenizer(texts)
+    encoder = {
+        "model_type": "bert",
+        "hidden_size": 16,
+        "num_hidden_layers": 1,
+        "num_attention_heads": 2,
+        "intermediate_size": 32,
+        "vocab_size": len(tokenizer),
+        "initializer_range": options.pop("initializer_range", 0.02),
+    }
+    torch.manual_seed(0)
+    Student(StudentConfig(encoder=encoder, **options)).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return str(folder)
 
 
 def build_tokenizer(texts: Iterable[str]) -> PreTrainedTokenizerFast:

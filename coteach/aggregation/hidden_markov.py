@@ -122,9 +122,6 @@ def _build_model(attributes: list[str]) -> Any:
             labels = np.arange(len(self.observed_labels))
             return {name: table[name].to_numpy()[:, None] == labels for name in table.columns}
 
-        def _get_correlated_sources(self, source: str, sources: Collection[str]) -> list[str]:
-            return []  # its own takes "team1" and "team10" for two versions of one source
-
     return TableModel("hidden_markov", attributes)
 
 
@@ -138,7 +135,8 @@ def _tables(
     """
     import pandas as pd
 
-    names = [str(number) for number in range(len(sources))]
+    # Of one width: where a name begins or ends another, skweak takes both for one source.
+    names = [f"{number:04}" for number in range(len(sources))]
     for start in range(0, len(page_ids), _PAGES_AT_ONCE):
         rows: list[np.ndarray] = []
         places: list[tuple[str, Point]] = []

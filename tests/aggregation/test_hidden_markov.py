@@ -72,10 +72,10 @@ def test_tags_of_a_page() -> None:
     ]
     tag = {label: number for number, label in enumerate(model.observed_labels)}
     begin_a, inside_a, begin_b = tag["B-a"], tag["I-a"], tag["B-b"]
-    assert table["0"].tolist() == [begin_a, inside_a, 0, begin_b, *[0] * 9]
-    assert table["1"].tolist() == [begin_a, inside_a, inside_a, 0, *[0] * 9]
-    assert table["2"].tolist() == [-1, -1, -1, -1, *[0] * 9]
-    assert table["3"].tolist() == [0] * 13
+    assert table.iloc[:, 0].tolist() == [begin_a, inside_a, 0, begin_b, *[0] * 9]
+    assert table.iloc[:, 1].tolist() == [begin_a, inside_a, inside_a, 0, *[0] * 9]
+    assert table.iloc[:, 2].tolist() == [-1, -1, -1, -1, *[0] * 9]
+    assert table.iloc[:, 3].tolist() == [0] * 13
 
 
 def test_the_empty_and_the_degenerate() -> None:
@@ -89,3 +89,15 @@ def test_the_empty_and_the_degenerate() -> None:
     assert module.hidden_markov([alone, absent], ["1"], ["1"], ["a", "b"]).on("1") == {span}
     # Nothing to fit on: nothing is said.
     assert module.hidden_markov([alone], ["1"], ["2"], ["a"]).on("1") == frozenset()
+
+
+def test_no_source_is_taken_for_a_version_of_another() -> None:
+    """skweak takes names that begin or end each other for one source: "1" and "10"."""
+    model = module._build_model(["a"])
+    teams = [Annotations(f"team{number}", found(Span("a", 0, 0, 0, 1))) for number in range(12)]
+    ((table, _),) = module._tables(model, teams, ["1"], ["a"])
+    names = list(table.columns)
+    assert len(set(names)) == 12
+    for name in names:
+        others = [other for other in names if other != name]
+        assert not any(other.startswith(name) or other.endswith(name) for other in others)
