@@ -47,7 +47,7 @@ class Hub(Format):
     """A tag that its scheme does not allow: read as conlleval does and counted, or an error."""
 
     def read(self, path: Path, losses: Losses, known: Documents | None = None) -> Documents:
-        rows = self._load(path)
+        rows = self.load(path)
         if self.tokens in rows.column_names:
             return self._of_tokens(rows, path, losses)
 
@@ -76,7 +76,12 @@ class Hub(Format):
     def exists(self, path: Path) -> bool:
         return Path(_name_and_split(path)[0]).exists()
 
-    def _load(self, path: Path) -> Any:
+    def load(self, path: Path) -> Any:
+        """The rows of a data set, as ``datasets`` gives them.
+
+        Raises:
+            InputError: it cannot be loaded.
+        """
         from datasets import load_dataset
 
         name, split = _name_and_split(path)
