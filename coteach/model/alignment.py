@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -13,10 +12,9 @@ from transformers import BertJapaneseTokenizer, PreTrainedTokenizerBase
 
 from .fast_tokenizer import LineEncoder, WordEncoder
 from .japanese_bert import JapaneseBertEncoder
-from .mecab import MecabWords, bundled_dictionary
+from .mecab import MecabWords, bundled_dictionary, without_surrogates
+from .part_of_speech import PartOfSpeechLabeler
 from .pieces import Pieces
-
-_LONE_SURROGATE = re.compile("[\ud800-\udfff]")  # has no UTF-8 form: no tokenizer can read it
 
 
 @dataclass(frozen=True)
@@ -52,14 +50,21 @@ class Aligner:
     every word that MeCab finds is tokenised apart, without a word-initial mark ("▁", "Ġ") where it
     directly follows another, so that no piece crosses a word boundary.
 
+    With ``words="part_of_speech"``, for either kind: every word of a class of parts of speech, and
+    every run of other words, is tokenised apart, so that no piece crosses a boundary of the former
+    (only added tokens such as [MASK] may, with a ``BertJapaneseTokenizer``).
+
     Aligners can be pickled and sent to worker processes, which start their own MeCab. The
     tokenizer must not be changed afterwards.
 
     Args:
         tokenizer: A tokenizer of transformers.
-        words: Split at MeCab's words first; None leaves the tokenizer as it was pretrained.
+        words: Split at MeCab's words first, or at words of a class of parts of speech; None leaves
+            the tokenizer as it was pretrained.
         mecab_options: Options of MeCab for ``words="mecab"``, as on its command line, for example
             ``-d "/path/of a/dictionary"``; by default the dictionary is unidic-lite.
+        part_of_speech: For ``words="part_of_speech"``: what
+            :class:`.part_of_speech.PartOfSpeechLabeler` is made from.
         separator: Put the tokenizer's ``sep_token`` between lines that have tokens, as a token
             without text at the end of the token before it.
         trim_head: Lines at the top of a page that are left unread, such as a website's navigation;
@@ -68,25 +73,32 @@ class Aligner:
 
     Raises:
         ValueError: The tokenizer cannot tell offsets, has no ``sep_token`` although a separator is
-            asked for, or MeCab cannot be started with these options.
+            asked for, or MeCab or the analyser cannot be started with these options.
     """
 
     def __init__(
         self,
         tokenizer: PreTrainedTokenizerBase,
         *,
-        words: Literal["mecab"] | None = None,
+        words: Literal["mecab", "part_of_speech"] | None = None,
         mecab_options: str = "",
+        part_of_speech: Mapping[str, Any] | None = None,
         separator: bool = True,
         trim_head: int = 0,
         trim_tail: int = 0,
     ) -> None:
-        if words not in ("mecab", None):
-            raise ValueError(f'words={words!r}: expected "mecab" or None')
+        if words not in ("mecab", "part_of_speech", None):
+            raise ValueError(f'words={words!r}: expected "mecab", "part_of_speech" or None')
+        if (part_of_speech is None) == (words == "part_of_speech"):
+            raise ValueError(
+                f"part_of_speech={part_of_speech!r} with words={words!r}: expected a description "
+                'with words="part_of_speech", and None otherwise'
+            )
         self._arguments = {
             "tokenizer": tokenizer,
             "words": words,
             "mecab_options": mecab_options,
+            "part_of_speech": part_of_speech,
             "separator": separator,
             "trim_head": trim_head,
             "trim_tail": trim_tail,
@@ -96,7 +108,8 @@ class Aligner:
                 f"expected at least 0 lines, got trim_head={trim_head}, trim_tail={trim_tail}"
             )
         self._trim = (trim_head, trim_tail)
-        self._encode = _encoder(tokenizer, words, mecab_options)
+        self._labeler = None if part_of_speech is None else PartOfSpeechLabeler(part_of_speech)
+        self._encode = _encoder(tokenizer, words, mecab_options, self._labeler)
         if separator and tokenizer.sep_token_id is None:
             raise ValueError(
                 f"{type(tokenizer).__name__} has no sep_token to put between lines: "
@@ -106,7 +119,7 @@ class Aligner:
 
     def __call__(self, text: str) -> Tokens:
         """The tokens of ``text``; none for an empty text."""
-        lines = _LONE_SURROGATE.sub("\ufffd", text).split("\n")
+        lines = without_surrogates(text).split("\n")
         head, tail = self._trim
         unread = (range(min(head, len(lines))), range(max(len(lines) - tail, 0), len(lines)))
         for number in (number for numbers in unread for number in numbers):
@@ -129,7 +142,7 @@ class Aligner:
     @property
     def fingerprint(self) -> str:
         """A key for caches: it changes with whatever the tokens depend on, but for the dictionary
-        of MeCab, of which it knows the options only."""
+        of MeCab, of which it knows the options, or for parts of speech the version, only."""
         tokenizer: Any = self._arguments["tokenizer"]
         backend = getattr(tokenizer, "backend_tokenizer", None)
         vocabulary = sorted(tokenizer.get_vocab().items()) if backend is None else backend.to_str()
@@ -139,7 +152,8 @@ class Aligner:
             for name, value in tokenizer.init_kwargs.items()
             if not name.endswith(("_file", "_path"))
         }
-        options = {name: value for name, value in self._arguments.items() if name != "tokenizer"}
+        options: dict[str, Any] = {**self._arguments, "tokenizer": None}
+        options["part_of_speech"] = self._labeler and self._labeler.fingerprint
         parts = [type(tokenizer).__name__, vocabulary, settings, options]
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
@@ -151,16 +165,19 @@ class Aligner:
 
 
 def _encoder(
-    tokenizer: PreTrainedTokenizerBase, words: str | None, mecab_options: str
+    tokenizer: PreTrainedTokenizerBase,
+    words: str | None,
+    mecab_options: str,
+    labeler: PartOfSpeechLabeler | None,
 ) -> Callable[[list[str]], list[Pieces]]:
     """The encoder of lines that suits the tokenizer."""
-    if mecab_options and (words is None or isinstance(tokenizer, BertJapaneseTokenizer)):
+    if mecab_options and (words != "mecab" or isinstance(tokenizer, BertJapaneseTokenizer)):
         raise ValueError(
             f'mecab_options={mecab_options!r}: they are for words="mecab" with a tokenizer that '
             "has no MeCab of its own; a BertJapaneseTokenizer reads its mecab_kwargs"
         )
     if isinstance(tokenizer, BertJapaneseTokenizer):
-        return JapaneseBertEncoder(tokenizer)
+        return JapaneseBertEncoder(tokenizer, None if labeler is None else labeler.segments)
     if not tokenizer.is_fast:
         raise ValueError(
             f"{type(tokenizer).__name__} cannot tell the offsets of its tokens: expected a "
@@ -168,5 +185,7 @@ def _encoder(
         )
     if words is None:
         return LineEncoder(tokenizer)
+    if labeler is not None:
+        return WordEncoder(tokenizer, labeler.segments)
     dictionary = bundled_dictionary("unidic_lite")
     return WordEncoder(tokenizer, MecabWords(f"{dictionary} {mecab_options}"))

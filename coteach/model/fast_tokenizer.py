@@ -1,17 +1,16 @@
-"""Tokenizers that tell offsets themselves, as they are or on one MeCab word after the other."""
+"""Tokenizers that tell offsets themselves, as they are or on one stretch after the other."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from tokenizers import Tokenizer
 from transformers import PreTrainedTokenizerBase
 
-from .mecab import MecabWords
 from .normalization import joins
-from .pieces import Memory, Piece, Pieces
+from .pieces import LONGEST_REMEMBERED, Memory, Piece, Pieces
 
 
 class LineEncoder:
@@ -31,15 +30,18 @@ class LineEncoder:
 
 
 class WordEncoder:
-    """The ids of a tokenizer for each word that MeCab finds in a line, and where they stand.
+    """The ids of a tokenizer for each word, or other stretch, of a line, and where they stand.
 
     The first word of a line and a word after a space get the word-initial mark that they have in
     running text ("▁", "Ġ"); a word that directly follows another gets none.
+
+    ``cut`` gives the words of a line, each with the spaces before it: :class:`.mecab.MecabWords`,
+    or the stretches of :class:`.part_of_speech.PartOfSpeechLabeler`.
     """
 
-    def __init__(self, tokenizer: PreTrainedTokenizerBase, mecab: MecabWords) -> None:
+    def __init__(self, tokenizer: PreTrainedTokenizerBase, cut: Callable[[str], list[str]]) -> None:
         backend = tokenizer.backend_tokenizer.to_str()
-        self._mecab = mecab
+        self._cut = cut
         self._mark = tokenizer.get_vocab().get("▁")
         self._first = self._memory(backend)
         self._later = self._memory(without_prefix(backend))
@@ -49,7 +51,7 @@ class WordEncoder:
         return [self._line(line) for line in lines]
 
     def _line(self, line: str) -> Pieces:
-        words = _with_blank_words(self._mecab(line))
+        words = _with_blank_words(self._cut(line))
         pieces = [self._first[word] for word in words[:1]]
         pieces += [self._later[word] for word in words[1:]]
         return Pieces.concatenate(zip(words, pieces, strict=True))
@@ -64,7 +66,7 @@ class WordEncoder:
             encoding = tokenizer.encode(word, add_special_tokens=False)
             return list(map(Piece, *_visible(word, encoding.ids, encoding.offsets, self._mark)))
 
-        return Memory(encode)
+        return Memory(encode, longest=LONGEST_REMEMBERED)
 
 
 def without_prefix(backend: str) -> str:

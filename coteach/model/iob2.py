@@ -1,10 +1,11 @@
-"""Spans ↔ IOB2 tags, one tag sequence per attribute, by exact character offsets."""
+"""Spans ↔ IOB2 tags, one tag sequence per attribute or one for all, by exact character offsets."""
 
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import NamedTuple
 
 import numpy as np
@@ -113,6 +114,59 @@ def encode(
         else:
             fit.grown += 1
     return kept, fit
+
+
+def tag_pieces(
+    spans: Iterable[Span], tokens: Tokens, classes: Sequence[str]
+) -> tuple[list[TokenSpan], Fit]:
+    """Words of one page as token spans of one joint tag sequence: O, B and I of every class.
+
+    A piece belongs to the word in which its first character lies. The first piece of a word is its
+    B, the others its I. So a piece over a word's end counts for the word in which it begins, or,
+    beginning in none, for none (O); the word in which it ends goes without it. Tokens without text
+    belong to no word; a token span runs across those between a word's pieces.
+
+    Args:
+        spans: the words, in any order, none overlapping another; the attribute is the class.
+        tokens: the page's tokens.
+        classes: names whose index the token spans carry as ``attribute``.
+
+    Returns:
+        Token spans in reading order, none overlapping another, and the fit: ``exact`` words begin
+        where their first piece does and end where their last one does, ``grown`` ones do not,
+        ``lost`` ones have no piece (or a class not asked for); ``overlapping`` is 0.
+    """
+    index = {name: number for number, name in enumerate(classes)}
+    found: list[TokenSpan] = []
+    exact = lost = 0
+    lines, starts, ends = tokens.lines, tokens.starts, tokens.ends
+    position, size = 0, len(tokens)
+    for name, start_line, start, end_line, end in sorted(spans, key=itemgetter(1, 2)):
+        number = index.get(name)
+        if number is None:
+            lost += 1
+            continue
+        while position < size and (
+            lines[position] < start_line
+            or (lines[position] == start_line and starts[position] < start)
+            or starts[position] == ends[position]
+        ):
+            position += 1
+        first = last = position
+        while position < size and (
+            lines[position] < end_line or (lines[position] == end_line and starts[position] < end)
+        ):
+            if starts[position] < ends[position]:
+                last = position + 1
+            position += 1
+        if first == last:
+            lost += 1
+            continue
+        found.append(TokenSpan(number, first, last))
+        exact += (lines[first], starts[first]) == (start_line, start) and (
+            (lines[last - 1], ends[last - 1]) == (end_line, end)
+        )
+    return found, Fit(exact=exact, grown=len(found) - exact, lost=lost)
 
 
 def fill(tags: np.ndarray, spans: Iterable[Sequence[int]], offset: int = 0) -> None:

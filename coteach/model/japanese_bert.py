@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Iterator
 from itertools import accumulate, pairwise
 from typing import cast
 
@@ -10,7 +12,7 @@ from transformers import BertJapaneseTokenizer
 
 from .mecab import MecabWords, bundled_dictionary
 from .normalization import Normalized, nfkc
-from .pieces import Memory, Piece, Pieces
+from .pieces import LONGEST_REMEMBERED, Memory, Piece, Pieces
 
 
 class JapaneseBertEncoder:
@@ -20,11 +22,19 @@ class JapaneseBertEncoder:
     distinct word once, so that the ids are its own. Places are counted in the normalised line and
     led back to the original one at the end.
 
+    Args:
+        tokenizer: the tokenizer.
+        cut: gives the stretches of a line that are tokenised apart, none without its spaces
+            before; joined, they are the line but for spaces at its end. Added tokens such as
+            [MASK] stay whole. None to leave a line in one.
+
     Raises:
         ValueError: The words are not MeCab's, or the subwords neither WordPiece nor characters.
     """
 
-    def __init__(self, tokenizer: BertJapaneseTokenizer) -> None:
+    def __init__(
+        self, tokenizer: BertJapaneseTokenizer, cut: Callable[[str], list[str]] | None = None
+    ) -> None:
         words, subwords = tokenizer.word_tokenizer_type, tokenizer.subword_tokenizer_type
         if not (
             (tokenizer.do_word_tokenize and words == "mecab")
@@ -42,6 +52,8 @@ class JapaneseBertEncoder:
         self._cut = self._characters if subwords == "character" else self._word_pieces
         self._mecab = MecabWords(_mecab_options(**(tokenizer.mecab_kwargs or {})))
         self._memory = Memory(self._word)
+        self._stretches = cut
+        self._stretch = Memory(self._stretch_pieces, longest=LONGEST_REMEMBERED)
         self._never_lowered = {*self._words.never_split, *tokenizer.all_special_tokens}
         self._added = {token.content: token for token in tokenizer.added_tokens_decoder.values()}
         self._any_added = re.compile("|".join(map(re.escape, self._added)) or r"(?!)")
@@ -52,17 +64,29 @@ class JapaneseBertEncoder:
 
     def _line(self, line: str) -> Pieces:
         if not self._any_added.search(line):
-            return self._running_text(line)
-        ranges = [*self._cut_at_added_tokens(line), (len(line), len(line))]
+            if self._stretches is None:
+                return self._running_text(line)
+            return Pieces.concatenate((text, self._stretch[text]) for text in self._stretches(line))
+        ranges = [*self._with_pieces(line), (len(line), len(line), [])]
         return Pieces.concatenate(
-            (line[start:following], map(Piece, *self._added_token_or_text(line[start:end])))
-            for (start, end), (following, _) in pairwise(ranges)
+            (line[start:following], pieces)
+            for (start, _, pieces), (following, _, _) in pairwise(ranges)
         )
 
-    def _added_token_or_text(self, text: str) -> Pieces:
-        if text in self._added:
-            return Pieces([self._id(text)], [0], [len(text)])
-        return self._running_text(text)
+    def _with_pieces(self, line: str) -> Iterator[tuple[int, int, list[Piece]]]:
+        """Added tokens and the text between them, cut at stretches: ranges and their pieces."""
+        stretches = [] if self._stretches is None else self._stretches(line)
+        bounds = list(accumulate(map(len, stretches)))
+        for start, end in self._cut_at_added_tokens(line):
+            if line[start:end] in self._added:
+                yield start, end, [Piece(self._id(line[start:end]), 0, end - start)]
+                continue
+            inner = bounds[bisect_right(bounds, start) : bisect_left(bounds, end)]
+            for left, right in pairwise([start, *inner, end]):
+                yield left, right, self._stretch[line[left:right]]
+
+    def _stretch_pieces(self, text: str) -> list[Piece]:
+        return list(map(Piece, *self._running_text(text)))
 
     def _cut_at_added_tokens(self, line: str) -> list[tuple[int, int]]:
         """The ranges that the tokenizer cuts a line into before it looks for words.

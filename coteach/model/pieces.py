@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterable
 from typing import Generic, NamedTuple, TypeVar
 
 Value = TypeVar("Value")
+LONGEST_REMEMBERED = 32
+"""Characters of the longest stretch of text whose pieces are worth remembering."""
 
 
 class Piece(NamedTuple):
@@ -40,15 +42,23 @@ class Pieces(NamedTuple):
 
 
 class Memory(dict[str, Value], Generic[Value]):
-    """Computes the value of a text once; forgets all when it holds ``limit`` texts."""
+    """Computes the value of a text once; forgets all when it holds ``limit`` texts.
 
-    def __init__(self, compute: Callable[[str], Value], limit: int = 200_000) -> None:
+    Texts longer than ``longest`` are not kept: they hardly come again.
+    """
+
+    def __init__(
+        self, compute: Callable[[str], Value], limit: int = 200_000, longest: int | None = None
+    ) -> None:
         super().__init__()
         self._compute = compute
         self._limit = limit
+        self._longest = longest
 
     def __missing__(self, text: str) -> Value:
-        if len(self) >= self._limit:
-            self.clear()
-        value = self[text] = self._compute(text)
+        value = self._compute(text)
+        if self._longest is None or len(text) <= self._longest:
+            if len(self) >= self._limit:
+                self.clear()
+            self[text] = value
         return value

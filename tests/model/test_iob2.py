@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -9,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from coteach.model.alignment import Tokens
-from coteach.model.iob2 import Fit, Locator, TokenSpan, decode, encode, fill
+from coteach.model.iob2 import Fit, Locator, TokenSpan, decode, encode, fill, tag_pieces
 from coteach.model.spans import Span
 from coteach.model.windows import merge, windows
 
@@ -167,6 +168,89 @@ def test_a_page_without_tokens_loses_its_spans() -> None:
     assert encode([span], Locator(Tokens()), ATTRIBUTES) == ([], Fit(lost=1))
     blank = Locator(tokens_at((0, 0, 0), (0, 1, 1)))
     assert encode([span], blank, ATTRIBUTES) == ([], Fit(lost=1))
+
+
+# Words → tokens of one joint sequence
+
+
+@st.composite
+def words_on_lines(draw: st.DrawFn) -> list[Span]:
+    """Words of two classes and a third not asked for, anywhere, in any order."""
+    words = []
+    for line in range(3):
+        position = 0
+        for _ in range(draw(st.integers(0, 8))):
+            start = position + draw(st.integers(0, 2))
+            position = start + draw(st.integers(1, 4))
+            name = draw(st.sampled_from([*ATTRIBUTES, "other"]))
+            words.append(Span(name, line, start, line, position))
+    return draw(st.permutations(words))
+
+
+@given(layouts(), words_on_lines())
+def test_a_piece_belongs_to_the_word_of_its_first_character(
+    layout: tuple[Tokens, list[Place]], words: list[Span]
+) -> None:
+    tokens, _ = layout
+    places = [Place(*it) for it in zip(tokens.lines, tokens.starts, tokens.ends, strict=True)]
+    tags: list[str | None] = []
+    fit = Fit()
+    word_of: list[Span | None] = []
+    for place in places:
+        holders = [
+            word
+            for word in words
+            if word.start_line == place.line and word.start_offset <= place.start < word.end_offset
+        ]
+        assert len(holders) <= 1
+        has_text = place.start < place.end
+        word = holders[0] if holders and holders[0].attribute in ATTRIBUTES else None
+        is_first = word is not None and word not in word_of
+        word_of.append(word if has_text else None)
+        tags.append(f"{'B' if is_first else 'I'}-{word.attribute}" if word else "O")
+        if not has_text:
+            tags[-1] = None
+    for word in words:
+        own = [place for place, owner in zip(places, word_of, strict=True) if owner == word]
+        if not own:
+            fit.lost += 1
+        elif own[0].start == word.start_offset and own[-1].end == word.end_offset:
+            fit.exact += 1
+        else:
+            fit.grown += 1
+
+    found, found_fit = tag_pieces(words, tokens, ATTRIBUTES)
+    assert found_fit == fit
+    assert found == sorted(found, key=lambda it: it.start)
+    assert all(a.stop <= b.start for a, b in pairwise(found))
+    written: list[str | None] = ["O"] * len(tokens)
+    for attribute, start, stop in found:
+        name = ATTRIBUTES[attribute]
+        written[start:stop] = [f"B-{name}", *[f"I-{name}"] * (stop - start - 1)]
+    # What stands on tokens without text does not matter.
+    assert [tag if known else None for tag, known in zip(written, tags, strict=True)] == tags
+
+
+def test_words_against_pieces() -> None:
+    #   pieces: 東京|都に|行|った     words: 東 京都 に 行った
+    tokens = tokens_at((0, 0, 2), (0, 2, 4), (0, 4, 5), (0, 5, 7))
+    words = [
+        Span("name", 0, 0, 0, 1),  # ends inside of its piece
+        Span("place", 0, 1, 0, 3),  # begins inside of a piece that is another word's
+        Span("name", 0, 3, 0, 4),  # no piece begins in it
+        Span("place", 0, 4, 0, 7),
+    ]
+    found, fit = tag_pieces(words, tokens, ATTRIBUTES)
+    assert found == [TokenSpan(0, 0, 1), TokenSpan(1, 1, 2), TokenSpan(1, 2, 4)]
+    assert fit == Fit(exact=1, grown=2, lost=1)
+
+
+def test_a_word_may_run_over_tokens_without_text() -> None:
+    found, fit = tag_pieces([Span("name", 0, 0, 1, 2)], FIVE, ATTRIBUTES)
+    assert found == [TokenSpan(0, 0, 4)]
+    assert fit == Fit(exact=1)
+    assert tag_pieces([], FIVE, ATTRIBUTES) == ([], Fit())
+    assert tag_pieces([Span("name", 0, 0, 0, 2)], Tokens(), ATTRIBUTES) == ([], Fit(lost=1))
 
 
 # Token spans → tags
