@@ -23,12 +23,16 @@ __all__ = ["Options", "main", "report", "tables"]
 
 @dataclass(frozen=True)
 class Options:
-    """Writes the co-teaching paper's tables and figures from finished runs.
+    """Writes the papers' tables and figures from finished runs.
 
     Runs of several categories, recipes and seeds are put side by side: scores by group, category
     and attribute (the paper's tables 1 and 2), over seeds, and differences with their intervals;
     what the student gains where one team leads (figure 2), and, where runs differ in
     data.max_pages, F1 against the number of training pages (figure 3).
+
+    Runs that classify texts have a table of accuracies and, where some have an auxiliary
+    part-of-speech task and others are the same but for its weight of 0, the part-of-speech paper's
+    tables 1 to 3 and a figure: both by the task's layer, with paired tests over folds and seeds.
     """
 
     runs: Annotated[
@@ -101,8 +105,16 @@ def report(
         InputError: a run cannot be used, a group names an unknown category, the folder cannot be
             written to, or the packages that draw are missing.
     """
+    from coteach.reporting.auxiliary import experiments
+    from coteach.reporting.classification_runs import read_classification_runs
+    from coteach.reporting.classification_tables import classification_tables
     from coteach.reporting.figure_data import leads, sweeps
-    from coteach.reporting.figures import check_available, draw_leads, draw_sweeps
+    from coteach.reporting.figures import (
+        check_available,
+        draw_auxiliary,
+        draw_leads,
+        draw_sweeps,
+    )
     from coteach.reporting.observations import observe
     from coteach.reporting.render import write_csv, write_text
     from coteach.reporting.runs import read_runs
@@ -110,8 +122,12 @@ def report(
     check_available()
     observations = observe(read_runs(runs))
     _check_groups(groups or {}, {it.category for it in observations})
+    classified = read_classification_runs(runs)
+    made = classification_tables(classified)
+    if observations:
+        made = [*tables(observations, groups), *made]
     written = {}
-    for table in tables(observations, groups):
+    for table in made:
         write_text(table, output / f"{table.name}.txt")
         write_csv(table, output / f"{table.name}.csv")
         written[f"{table.name}.txt, .csv"] = table.title
@@ -122,6 +138,9 @@ def report(
     if panels:
         draw_sweeps(panels, output / "figure3.png")
         written["figure3.png"] = "Figure 3: F1 against the number of training pages"
+    if found := experiments(classified):
+        draw_auxiliary(found, output / "auxiliary.png")
+        written["auxiliary.png"] = "Accuracy against the layer of the auxiliary task"
     return written
 
 

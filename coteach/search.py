@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
 from coteach.errors import InputError
 from coteach.recipe import Recipe, load_module, load_recipe
-from coteach.searching.space import Cell, Grid, cells_of, parsed_grid
+from coteach.searching.space import SEED, Cell, Grid, cells_of, parsed_values
 
 if TYPE_CHECKING:
     from coteach.searching.study import Study
@@ -24,13 +24,16 @@ usage: python -m coteach.search RECIPE [OPTIONS]
        python -m coteach.search RECIPE --help
 
 Runs a recipe with every combination of some values of its fields, and chooses by the score on
-the dev pages.
+the dev pages or texts.
 
 RECIPE is a Python file or a dotted module name. What is searched is its variable search_space, or
 what --over names:
 
     python -m coteach.search recipes.quickstart --over optimisation.batch_size 8 16 \\
         --over "edges.*.loss.beta" 0.999 0.9999 --seeds 1 2 --workers 2
+
+Every combination may be repeated, with --seeds or with the values of any other field, for example
+--repeat data.fold 0 1 2 3 4; the mean decides.
 
 With a recipe, --help lists all its fields, each of which is an option.\
 """
@@ -48,8 +51,16 @@ class Options:
     """A field and the values it takes, for example --over optimisation.batch_size 8 16 32; once
     for every field. A * in the path (quote it) stands for all names: "edges.*.loss.beta". By
     default the recipe's search_space."""
+    repeat: Annotated[
+        tyro.conf.UseAppendAction[tuple[tuple[str, ...], ...]],
+        tyro.conf.arg(metavar="PATH VALUE [VALUE ...]"),
+    ] = ()
+    """A field and the values that every setting is repeated with, for example --repeat data.fold
+    0 1 2 3 4; once for every field. The best mean over all repetitions is chosen. By default what
+    the recipe's search_space repeats."""
     seeds: tuple[int, ...] = ()
-    """Repeat every setting with these seeds; the best mean is chosen. By default the recipe's."""
+    """Repeat every setting with these seeds, beside what else is repeated; the best mean is
+    chosen. By default the recipe's."""
     workers: int = 1
     """Runs at a time, each in a process of its own. The same command may also run on other
     machines that share the output folder: no run is done twice."""
@@ -97,21 +108,36 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _grid(name: str, options: Options) -> Grid:
     """What is searched: what the command line says, else what the recipe's module says."""
+    recipe = options.recipe
+    space = getattr(load_module(name), "search_space", None)
+    space = space if isinstance(space, Grid) else None
+    over: Mapping[str, Sequence[Any]]
+    repeat: Mapping[str, Sequence[Any]]
     if options.over:
-        return parsed_grid(options.recipe, options.over)
-    grid = getattr(load_module(name), "search_space", None)
-    if not isinstance(grid, Grid):
+        over = parsed_values(recipe, "--over", options.over)
+    elif space is not None:
+        over = space.over
+    else:
         raise InputError(
             f"recipe {name!r}: nothing to search over; expected --over, or a variable "
             "`search_space`, a coteach.searching.Grid"
         )
-    return grid
+    if options.repeat:
+        repeat = parsed_values(recipe, "--repeat", options.repeat)
+        if options.seeds and SEED in repeat:
+            raise InputError("--repeat seed: --seeds gives seeds as well; expected one of the two")
+    else:
+        repeat = space.repeat if space is not None else {}
+    if options.seeds:
+        others = {path: values for path, values in repeat.items() if path != SEED}
+        repeat = {**others, SEED: options.seeds}
+    return Grid(over, repeat)
 
 
 def _search(options: Options, grid: Grid, arguments: Sequence[str]) -> int:
     recipe = options.recipe
     folder = options.output or Path("runs") / recipe.name / "search"
-    cells = cells_of(recipe, grid, options.seeds)
+    cells = cells_of(recipe, grid)
     if options.workers < 1:
         raise InputError(f"workers: expected at least 1, got {options.workers}")
     if options.threads is not None and options.threads < 1:
@@ -125,17 +151,22 @@ def _search(options: Options, grid: Grid, arguments: Sequence[str]) -> int:
                 f"run {options.run!r}: expected one of {', '.join(cell.name for cell in cells)}"
             )
         (cell,) = (cell for cell in cells if cell.name == options.run)
-        return _run_one(Study(folder, recipe, grid, options.seeds), cell)
+        return _run_one(Study(folder, recipe, grid), cell)
 
     from coteach.data.corpus import load_corpus
+    from coteach.data.sources import TaskData
     from coteach.searching.workers import run_cells
 
-    load_corpus(recipe.data, recipe.seed)  # what no run could use is said once, before them all
+    # What no run could use is said once, before them all.
+    if isinstance(recipe.data, TaskData):
+        load_corpus(recipe.data, recipe.seed)
+    else:
+        recipe.data.read(recipe.seed)
     if options.dry_run:
         begun = (folder / DATABASE).exists()
-        _list(cells, folder, Study(folder, recipe, grid, options.seeds) if begun else None)
+        _list(cells, folder, Study(folder, recipe, grid) if begun else None)
         return 0
-    study = Study(folder, recipe, grid, options.seeds)
+    study = Study(folder, recipe, grid)
 
     def command(cell: Cell) -> list[str]:
         return [sys.executable, "-m", "coteach.search", *arguments, "--run", cell.name]
@@ -170,9 +201,9 @@ def _list(cells: Sequence[Cell], folder: Path, study: Study | None) -> None:
         if outcome is None:
             state = "to run"
         elif outcome.dev is None:
-            state = f"to run again, failed: {outcome.error}"
+            state = f"to run again, {outcome.shown}"
         else:
-            state = f"done, dev micro-F1 {100 * outcome.dev:.2f}"
+            state = f"done, {outcome.shown}"
         print(f"{cell.name}: {state}")
     print(f"{len(cells)} runs in {folder}")
 
@@ -183,6 +214,7 @@ def _conclude(study: Study, cells: Sequence[Cell], grid: Grid) -> int:
 
     from coteach.searching.ranking import (
         chosen_of,
+        figure_of,
         ranked,
         report_scores,
         report_table,
@@ -190,15 +222,16 @@ def _conclude(study: Study, cells: Sequence[Cell], grid: Grid) -> int:
         write,
     )
 
-    probability = cells[0].recipe.selection.probability
     with study.lock:  # another machine may end at the same moment
         standings = ranked(cells, study.outcomes())
+        figure = figure_of(standings)
         chosen = chosen_of(standings)
         scores = report_scores(study.folder, chosen) if chosen is not None else None
-        write(study.folder, standings, probability, scores)
+        write(study.folder, standings, figure, scores)
     console = Console(highlight=False)
-    console.print(f"Micro-F1 ({probability}) on the dev pages:")
-    console.print(table(standings, grid))
+    heading = f"{figure.name} on the dev {figure.unit}:"
+    console.print(heading[0].upper() + heading[1:])
+    console.print(table(standings, grid, figure))
     ended = [outcome for it in standings for outcome in it.outcomes if outcome is not None]
     failed = [outcome for outcome in ended if outcome.dev is None]
     if len(ended) < len(cells):
@@ -210,10 +243,13 @@ def _conclude(study: Study, cells: Sequence[Cell], grid: Grid) -> int:
         logs = study.folder / "logs"
         console.print(f"{len(failed)} of {len(cells)} runs failed, see {logs}", soft_wrap=True)
     if chosen is not None and scores is not None:
-        console.print(f"[bold]Chosen on the dev pages[/bold]: {chosen.setting}", soft_wrap=True)
-        over = f", mean over {len(scores)} seeds" if len(scores) > 1 else ""
+        console.print(
+            f"[bold]Chosen on the dev {figure.unit}[/bold]: {chosen.setting}", soft_wrap=True
+        )
+        repeated = "seeds" if grid.repeats_seeds_only else "runs"
+        over = f", mean over {len(scores)} {repeated}" if len(scores) > 1 else ""
         (split,) = {entry["split"] for run in scores.values() for entry in run.values()}
-        console.print(f"On the {split} pages{over}:")
+        console.print(f"On the {split} {figure.unit}{over}:")
         console.print(report_table(scores))
     console.print(f"All runs: {study.folder / 'search.json'}, search.csv", soft_wrap=True)
     return int(bool(failed))

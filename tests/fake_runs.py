@@ -101,3 +101,113 @@ def teams(category: str, skills: Sequence[float]) -> dict[str, tuple[Kind, Value
     """Teams "team1", "team2", …, one a skill."""
     named = {f"team{number}": skill for number, skill in enumerate(skills, start=1)}
     return {team: ("team", values) for team, values in team_values(category, named).items()}
+
+
+def write_classification_run(
+    folder: Path,
+    correct: Sequence[bool],
+    *,
+    layer: int = 2,
+    weight: float = 0.5,
+    fold: int = 0,
+    seed: int = 1,
+    name: str = "pos",
+    settings: Mapping[str, Any] | None = None,
+) -> Path:
+    """A finished run of classification, whose student was right on some texts of a fold.
+
+    Args:
+        folder: of the run; it is made.
+        correct: of each text, whether the student found its class, "a" or "b" in turn.
+        layer: of the auxiliary edge.
+        weight: of the auxiliary edge.
+        fold: that was scored; its texts' ids name it.
+        seed: of the run.
+        name: of the recipe.
+        settings: further fields of its data.
+    """
+    recipe = {
+        "type": "Recipe",
+        "name": name,
+        "data": {
+            "type": "ClassificationData",
+            "train": "news/train.tsv",
+            "folds": 10,
+            "fold": fold,
+            **(settings or {}),
+        },
+        "nodes": {
+            "gold": {"type": "Gold"},
+            "mecab": {"type": "PartOfSpeech"},
+            "student": {"type": "Student"},
+        },
+        "edges": {
+            "gold": {"type": "Edge", "source": "gold", "layer": 12, "weight": 1.0},
+            "part_of_speech": {
+                "type": "Edge",
+                "source": "mecab",
+                "layer": layer,
+                "weight": weight,
+            },
+        },
+        "seed": seed,
+        "processes": layer,  # which is not what is learnt
+    }
+    accuracy = sum(correct) / len(correct)
+    both = {"split": "report", "texts": len(correct), "loss": 1.0}
+    summary = {
+        "task": "classification",
+        "recipe": name,
+        "seed": seed,
+        "dev": {"score": accuracy, "score_name": "accuracy", "step": 1},
+        "scores": {
+            "majority": {"kind": "baseline", "accuracy": 0.5, "macro_f1": 0.25, **both},
+            "student": {"kind": "student", "accuracy": accuracy, "macro_f1": accuracy / 2, **both},
+        },
+    }
+    folder.mkdir(parents=True)
+    for file, content in (("recipe.json", {"recipe": recipe}), ("summary.json", summary)):
+        (folder / file).write_text(json.dumps(content, ensure_ascii=False), encoding="utf-8")
+    with (folder / "report.jsonl").open("w", encoding="utf-8") as lines:
+        for number, right in enumerate(correct):
+            true, other = ("a", "b") if number % 2 else ("b", "a")
+            text = {
+                "id": f"train:{fold}-{number}",
+                "text": "文",
+                "gold": true,
+                "predicted": true if right else other,
+                "probabilities": {true: 0.75 if right else 0.25, other: 0.25 if right else 0.75},
+            }
+            lines.write(json.dumps(text, ensure_ascii=False) + "\n")
+    return folder
+
+
+def write_auxiliary_runs(
+    folder: Path,
+    skills: Mapping[int, tuple[float, float]],
+    folds: int = 10,
+    texts: int = 100,
+    **options: Any,
+) -> Path:
+    """Runs of every layer and fold, as a search leaves them.
+
+    Args:
+        folder: of the search.
+        skills: layer → share of the texts that multi-task and single-task find, on average.
+        folds: how many.
+        texts: of a fold.
+        options: of :func:`write_classification_run`.
+    """
+    for layer, pair in skills.items():
+        for weight, skill in zip((0.5, 0.0), pair, strict=True):
+            for fold in range(folds):
+                dice = random.Random(f"{layer} {weight} {fold} {options}")
+                write_classification_run(
+                    folder / f"layer={layer},weight={weight},fold={fold}",
+                    [dice.random() < skill for _ in range(texts)],
+                    layer=layer,
+                    weight=weight,
+                    fold=fold,
+                    **options,
+                )
+    return folder

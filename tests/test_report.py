@@ -7,7 +7,15 @@ import sys
 from pathlib import Path
 
 import pytest
-from fake_runs import found, gold, student, teams, write_run
+from fake_runs import (
+    found,
+    gold,
+    student,
+    teams,
+    write_auxiliary_runs,
+    write_classification_run,
+    write_run,
+)
 
 from coteach.report import main
 
@@ -81,6 +89,42 @@ def test_wrong_groups(
     assert main(arguments) == 2
     assert message in capsys.readouterr().err
     assert not (tmp_path / "report").exists()
+
+
+def test_runs_of_both_kinds(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Those of extraction have the very tables that they have alone."""
+    runs = write_runs(tmp_path / "runs")
+    alone, both = tmp_path / "alone", tmp_path / "both"
+    assert main([str(runs), "--output", str(alone)]) == 0
+    search = write_auxiliary_runs(tmp_path / "search", {1: (0.9, 0.8), 2: (0.9, 0.8)}, folds=3)
+    assert main([str(runs), str(search), "--output", str(both)]) == 0
+    names = {path.name for path in both.iterdir()}
+    assert names - {path.name for path in alone.iterdir()} == {
+        *("auxiliary.png", "auxiliary_pos.csv", "auxiliary_pos.txt"),
+        *("classification.csv", "classification.txt"),
+    }
+    for path in alone.iterdir():
+        assert (both / path.name).read_bytes() == path.read_bytes()
+    assert "auxiliary_pos.txt, .csv" in capsys.readouterr().out
+    with (both / "auxiliary_pos.csv").open(encoding="utf-8", newline="") as file:
+        assert [row["layer"] for row in csv.DictReader(file)] == ["1", "2"]
+
+
+def test_classification_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    search = write_auxiliary_runs(tmp_path / "search", {1: (0.9, 0.8)}, folds=2)
+    output = tmp_path / "report"
+    assert main([str(search), "--output", str(output)]) == 0
+    assert len(list(output.iterdir())) == 5
+    write_classification_run(search / "another", [True], layer=1, fold=1, weight=0.0, name="other")
+    capsys.readouterr()
+    assert main([str(search), "--output", str(tmp_path / "none")]) == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    assert "are the same recipe with the same fold (1) and seed (1)" in error
+    (search / "another" / "summary.json").unlink()
+    assert main([str(search), "--output", str(tmp_path / "none")]) == 2
+    assert "another/summary.json: missing: this run is not finished" in capsys.readouterr().err
+    assert not (tmp_path / "none").exists()
 
 
 def test_errors_are_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -15,6 +15,32 @@ from coteach.search import USAGE, main
 from coteach.searching.workers import BUSY
 
 ROOT = Path(__file__).parents[1]
+CLASSIFICATION = """
+from coteach.data.classification import ClassificationData
+from coteach.graph import Edge, Gold, PartOfSpeech, Student
+from coteach.losses import CrossEntropy
+from coteach.recipe import Recipe
+from coteach.searching import Grid
+
+recipe = Recipe(
+    name="texts",
+    data=ClassificationData(train="texts.tsv", folds=3),
+    nodes={
+        "gold": Gold(),
+        "part_of_speech": PartOfSpeech(),
+        "student": Student(encoder="absent"),
+    },
+    edges={
+        "gold": Edge("gold", "student", loss=CrossEntropy()),
+        "part_of_speech": Edge("part_of_speech", "student", loss=CrossEntropy(), layer=2),
+    },
+    baselines=(),
+)
+search_space = Grid(
+    {"edges.part_of_speech.layer": (1, 2), "edges.part_of_speech.weight": (0.5, 0.0)},
+    repeat={"data.fold": (0, 1, 2)},
+)
+"""
 CHEAP = ["--optimisation.epochs", "0.25", "--baselines", "vote"]
 
 
@@ -52,7 +78,14 @@ def test_usage(recipe: str, capsys: pytest.CaptureFixture[str]) -> None:
         main([recipe, "--help"])
     assert stop.value.code == 0
     text = capsys.readouterr().out
-    for option in ("--over", "--seeds", "--workers", "--threads", "--optimisation.batch-size"):
+    for option in (
+        "--over",
+        "--repeat",
+        "--seeds",
+        "--workers",
+        "--threads",
+        "--optimisation.batch-size",
+    ):
         assert option in text
 
 
@@ -76,6 +109,70 @@ def test_a_dry_run_lists_the_runs_and_writes_nothing(
     assert lines[0] == "layer=-1,clip_norm=None,seed=1: to run"
     assert lines[7] == "layer=-2,clip_norm=1.0,seed=2: to run"
     assert not any(tmp_path.iterdir())
+
+
+def test_repetitions_of_the_command_line_and_of_the_recipe(
+    recipe: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each of --over and --repeat replaces its own part of the search space."""
+    monkeypatch.chdir(tmp_path)
+    text = (
+        Path(recipe)
+        .read_text(encoding="utf-8")
+        .replace("(4, 8)})", '(4, 8)}, repeat={"data.max_pages": (30, 40), "seed": (7,)})')
+    )
+    folded = Path(recipe).with_name("folded.py")
+    folded.write_text(text, encoding="utf-8")
+
+    def listed(*options: str) -> list[str]:
+        assert main([str(folded), "--dry-run", *options]) == 0
+        return [line.removesuffix(": to run") for line in capsys.readouterr().out.splitlines()[:-1]]
+
+    sizes = [f"batch_size={size},max_pages={pages}" for pages in (30, 40) for size in (4, 8)]
+    assert listed() == [f"{name},seed=7" for name in sizes]
+    again = [name.replace("max_pages", "patience") for name in sizes]
+    assert listed("--repeat", "selection.patience", "30", "40") == again
+    assert listed("--over", "optimisation.warmup", "0.5") == [
+        f"warmup=0.5,max_pages={pages},seed=7" for pages in (30, 40)
+    ]
+    assert listed("--seeds", "8", "9") == [
+        f"batch_size={size},max_pages={pages},seed={seed}"
+        for pages in (30, 40)
+        for seed in (8, 9)
+        for size in (4, 8)
+    ]
+    assert listed("--repeat", "data.max_pages", "30", "--repeat", "seed", "1")[0] == (
+        "batch_size=4,max_pages=30,seed=1"
+    )
+    for options, message in [
+        (["--repeat", "seed", "1", "--seeds", "1"], "--repeat seed: --seeds gives seeds as well"),
+        (["--repeat", "data.max_pages"], "--repeat data.max_pages: expected a field's path"),
+        (["--repeat", "data.max_pages", "x"], "data.max_pages: expected int, got 'x'"),
+        (["--over", "data.max_pages", "9"], "repeat data.max_pages: data.max_pages sets data.max"),
+    ]:
+        assert message in error_of(capsys, str(folded), *options)
+
+
+def test_folds_of_classified_texts(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("texts.py").write_text(CLASSIFICATION, encoding="utf-8")
+    assert "texts.tsv: cannot be read" in error_of(capsys, "texts.py", "--dry-run")
+    rows = "".join(f"文{number}\t{number % 2}\n" for number in range(12))
+    Path("texts.tsv").write_text("text\tlabel\n" + rows, encoding="utf-8")
+    assert main(["texts.py", "--dry-run"]) == 0
+    assert capsys.readouterr().out.splitlines() == [
+        *(
+            f"layer={layer},weight={weight},fold={fold}: to run"
+            for fold in range(3)
+            for layer in (1, 2)
+            for weight in (0.5, 0.0)
+        ),
+        "12 runs in runs/texts/search",
+    ]
+    outside = error_of(capsys, "texts.py", "--dry-run", "--repeat", "data.fold", "0", "3")
+    assert "data.fold: expected a fold from 0 to 2, got 3" in outside
 
 
 def test_what_cannot_be_used(
@@ -139,6 +236,8 @@ def test_runs_one_by_one_then_the_choice(
             assert found["chosen"]["scores"] == {best: in_run["scores"]}
     again = error_of(capsys, *options, "--seeds", "1", "2")
     assert "another grid: seeds was [], now [1, 2]" in again
+    repeated = error_of(capsys, *options, "--repeat", "data.max_pages", "30")
+    assert "another grid: repeat data.max_pages was None, now [30]" in repeated
 
 
 def test_a_run_that_another_process_does(

@@ -1,1 +1,1 @@
-"""The co-teaching paper's tables and figures, from the folders of finished runs."""
+"""The papers' tables and figures, from the folders of finished runs."""

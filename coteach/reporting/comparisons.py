@@ -14,7 +14,7 @@ from coteach.evaluation.significance import Interval, macro_f1_difference, t_int
 from coteach.reporting.observations import Observation
 from coteach.reporting.tables import BEST_TEAM, MACRO, Cell, Column, Table, systems, with_p
 
-__all__ = ["UNDECIDED", "comparison_table", "seed_table"]
+__all__ = ["UNDECIDED", "comparison_table", "seed_table", "verdict"]
 
 UNDECIDED = "too small to decide"
 """What is said of a difference whose interval contains 0."""
@@ -138,8 +138,8 @@ def _compare(
     return (
         place.name,
         own if common else f"{own} / {others}",
-        *(pages.estimate, pages.low, pages.high, _verdict(pages)),
-        *((seeds.low, seeds.high, _verdict(seeds)) if seeds else (None, None, None)),
+        *(pages.estimate, pages.low, pages.high, verdict(pages)),
+        *((seeds.low, seeds.high, verdict(seeds)) if seeds else (None, None, None)),
     )
 
 
@@ -153,7 +153,8 @@ def _best_teams(observations: Sequence[Observation]) -> list[Observation]:
     return [replace(team, system=BEST_TEAM, kind="baseline") for team in best]
 
 
-def _verdict(interval: Interval) -> str:
+def verdict(interval: Interval) -> str:
+    """What an interval of a difference says, in words."""
     if not interval.excludes_zero:
         return UNDECIDED
     return "higher" if interval.low > 0 else "lower"

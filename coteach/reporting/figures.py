@@ -1,4 +1,6 @@
-"""The co-teaching paper's Figures 2 and 3, drawn for print and for readers who are colour-blind.
+"""The papers' figures, drawn for print and for readers who are colour-blind.
+
+Of co-teaching Figures 2 and 3, of the part-of-speech auxiliary task Figures 3, 6 and 9.
 
 Nothing of matplotlib's global state changes: no pyplot, and the settings and the Japanese font
 hold only while a figure is drawn.
@@ -17,17 +19,19 @@ import numpy as np
 
 from coteach.data.files import temporary_beside
 from coteach.errors import InputError
+from coteach.reporting.auxiliary import Experiment, mean_and_spread
 from coteach.reporting.figure_data import Lead, Sweep, correlation
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["check_available", "draw_leads", "draw_sweeps"]
+__all__ = ["check_available", "draw_auxiliary", "draw_leads", "draw_sweeps"]
 
 # Okabe and Ito's colours, and a shape each, so that grey prints tell them apart as well.
 _BLUE, _ORANGE, _GREEN, _GREY = "#0072B2", "#D55E00", "#009E73", "#555555"
 _LINES = {"p": (_BLUE, "o", "-"), "p_out": (_ORANGE, "s", "--"), "p_mean": (_GREEN, "^", "-.")}
+_TASKS = (("multi-task", _BLUE, "o", "-"), ("single-task", _ORANGE, "s", "--"))
 _SETTINGS: Any = {
     "font.size": 9,
     "axes.titlesize": 9,
@@ -73,6 +77,16 @@ def draw_sweeps(sweeps: Sequence[Sweep], path: Path) -> None:
         figure, panels = _panels(len(sweeps), shared=False)
         for axes, sweep in zip(panels, sweeps, strict=True):
             _draw_sweep(axes, sweep)
+        _save(figure, path)
+
+
+def draw_auxiliary(experiments: Sequence[Experiment], path: Path) -> None:
+    """The part-of-speech paper's Figures 3, 6 and 9: accuracy of multi-task and single-task runs
+    by the auxiliary task's layer, with a standard deviation to either side; a panel each."""
+    with _style():
+        figure, panels = _panels(len(experiments), shared=False)
+        for axes, experiment in zip(panels, experiments, strict=True):
+            _draw_auxiliary(axes, experiment)
         _save(figure, path)
 
 
@@ -148,6 +162,32 @@ def _draw_sweep(axes: Axes, sweep: Sweep) -> None:
     axes.set_title(textwrap.fill(f"{sweep.category}: {sweep.student}", _TITLE))
     axes.set_xlabel("training pages")
     axes.set_ylabel("micro-F1 (%)")
+    axes.legend()
+
+
+def _draw_auxiliary(axes: Axes, experiment: Experiment) -> None:
+    layers = [layer.number for layer in experiment.layers]
+    for task, (name, colour, marker, style) in enumerate(_TASKS):
+        seen = [mean_and_spread(layer.accuracies[task]) for layer in experiment.layers]
+        axes.errorbar(
+            [
+                number + 0.16 * (task - 0.5) for number in layers
+            ],  # or the bars would cover each other
+            [math.nan if mean is None else 100 * mean for mean, _ in seen],
+            yerr=[math.nan if spread is None else 100 * spread for _, spread in seen],
+            color=colour,
+            marker=marker,
+            linestyle=style,
+            markersize=4.5,
+            linewidth=1.4,
+            elinewidth=0.9,
+            capsize=2.5,
+            label=name,
+        )
+    axes.set_xticks(layers)
+    axes.set_title(textwrap.fill(experiment.label, _TITLE))
+    axes.set_xlabel("layer of the auxiliary task")
+    axes.set_ylabel("accuracy (%)")
     axes.legend()
 
 

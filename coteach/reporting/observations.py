@@ -14,7 +14,15 @@ from coteach.evaluation.scoreboard import Kind
 from coteach.evaluation.shinra import Counts
 from coteach.reporting.runs import Run
 
-__all__ = ["GOLD_ONLY", "SELF_TEACHING", "Observation", "observe"]
+__all__ = [
+    "GOLD_ONLY",
+    "NOT_THE_RECIPE",
+    "SELF_TEACHING",
+    "Observation",
+    "differing",
+    "observe",
+    "setting_name",
+]
 
 GOLD_ONLY = "gold_only"
 """The recipe, and the baseline within a run, that is the paper's "BERT"."""
@@ -22,7 +30,7 @@ SELF_TEACHING = "self_teaching"
 """The recipe that is the paper's 自己教育: its one "team" is a student of its own."""
 
 # What may differ between runs of one recipe, and does not change what is learnt.
-_NOT_THE_RECIPE = (
+NOT_THE_RECIPE = (
     *("type", "name", "seed", "processes", "cache", "baselines"),
     "selection.checkpoint_every",
 )
@@ -148,15 +156,23 @@ def _names(runs: Sequence[Run]) -> list[tuple[str, str]]:
     for run in runs:
         name = run.recipe["name"]
         places, is_swept = varying[name]
-        lasts = [place[-1] for place in places]
-        settings = [
-            f"{place[-1] if lasts.count(place[-1]) == 1 else '.'.join(place)}="
-            f"{_value(run.recipe, place)}"
-            for place in places
-        ]
+        settings = _settings(run.recipe, places)
         size = [f"max_pages={run.recipe['data']['max_pages']}"] if is_swept else []
-        result.append((_named(name, settings + size), _named(name, settings)))
+        result.append((_in_brackets(name, settings + size), _in_brackets(name, settings)))
     return result
+
+
+def setting_name(recipe: Mapping[str, Any], places: Sequence[tuple[str, ...]]) -> str:
+    """A recipe's name with what it says at some places: "coteach (beta=0.9, layer=2)"."""
+    return _in_brackets(recipe["name"], _settings(recipe, places))
+
+
+def _settings(recipe: Mapping[str, Any], places: Sequence[tuple[str, ...]]) -> list[str]:
+    lasts = [place[-1] for place in places]
+    return [
+        f"{place[-1] if lasts.count(place[-1]) == 1 else '.'.join(place)}={_value(recipe, place)}"
+        for place in places
+    ]
 
 
 def _varying(runs: Sequence[Run]) -> tuple[list[tuple[str, ...]], bool]:
@@ -170,18 +186,18 @@ def _varying(runs: Sequence[Run]) -> tuple[list[tuple[str, ...]], bool]:
     places = dict.fromkeys(
         place
         for group in alike.values()
-        for place in _differing(group, ())
-        if ".".join(place) not in _NOT_THE_RECIPE
+        for place in differing(group)
+        if ".".join(place) not in NOT_THE_RECIPE
     )
     return list(places), any(len(group) > 1 for group in sizes.values())
 
 
-def _differing(parts: Sequence[Any], place: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
+def differing(parts: Sequence[Any], place: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
     """The places, from the outside in, at which not all recipes say the same."""
     if all(isinstance(part, Mapping) for part in parts):
         for key in dict.fromkeys(key for part in parts for key in part):
             if all(key in part for part in parts):
-                yield from _differing([part[key] for part in parts], (*place, key))
+                yield from differing([part[key] for part in parts], (*place, key))
             else:
                 yield (*place, key)
     elif any(part != parts[0] for part in parts):
@@ -198,5 +214,5 @@ def _value(recipe: Any, place: Sequence[str]) -> str:
     return f"{recipe:g}" if isinstance(recipe, float) else str(recipe)
 
 
-def _named(name: str, settings: Sequence[str]) -> str:
+def _in_brackets(name: str, settings: Sequence[str]) -> str:
     return f"{name} ({', '.join(settings)})" if settings else name

@@ -14,7 +14,9 @@ from coteach.errors import InputError
 from coteach.evaluation.scoreboard import Kind
 from coteach.evaluation.shinra import Counts
 
-__all__ = ["Run", "read_runs"]
+__all__ = ["Run", "finished_runs", "read_runs"]
+
+CLASSIFICATION = "classification"  # the task that a summary names
 
 
 @dataclass(frozen=True)
@@ -46,15 +48,33 @@ class Run:
     attributes: Mapping[str, Mapping[str, Counts]]
 
 
+def finished_runs(folders: Sequence[Path], classification: bool) -> list[tuple[Path, Any]]:
+    """The folders of finished runs of one kind, each with its summary.
+
+    Args:
+        folders: each a run's own, or one that holds runs at any depth.
+        classification: runs that classify texts; else those that extract values from pages.
+
+    Raises:
+        InputError: a folder has no run of either kind, or a run of either is not finished.
+    """
+    found = [folder for start in folders for folder in _run_folders(Path(start))]
+    summaries = {folder: _summary(folder) for folder in found}
+    return [
+        (folder, summary)
+        for folder, summary in summaries.items()
+        if (isinstance(summary, dict) and summary.get("task") == CLASSIFICATION) == classification
+    ]
+
+
 def read_runs(folders: Sequence[Path]) -> list[Run]:
-    """The runs in some folders, each a run's own or one that holds runs at any depth.
+    """The runs of extraction in some folders, each a run's own or one that holds runs at any depth.
 
     Raises:
         InputError: a folder has no run, a run is not finished or was scored by an older version,
             or two runs of a category were scored on different pages.
     """
-    found = [folder for start in folders for folder in _run_folders(Path(start))]
-    runs = [_read_run(folder) for folder in dict.fromkeys(found)]
+    runs = [_read_run(*found) for found in finished_runs(folders, classification=False)]
     first: dict[str, Run] = {}
     for run in runs:
         other = first.setdefault(run.category, run)
@@ -84,7 +104,7 @@ def _walk(folder: Path) -> list[Path]:
     return below if below or not (folder / "recipe.json").exists() else [folder]
 
 
-def _read_run(folder: Path) -> Run:
+def _summary(folder: Path) -> Any:
     if not (folder / "summary.json").exists():
         raise InputError.at(
             folder / "summary.json",
@@ -92,7 +112,10 @@ def _read_run(folder: Path) -> Run:
             "missing: this run is not finished; finish it (the same command goes on with it) or "
             "name the finished runs one by one",
         )
-    summary = read_json(folder / "summary.json")
+    return read_json(folder / "summary.json")
+
+
+def _read_run(folder: Path, summary: Any) -> Run:
     for path, missing in (
         (folder / "pages.json", not (folder / "pages.json").exists()),
         (folder / "summary.json", "attributes" not in summary),

@@ -18,11 +18,40 @@ from rich.markup import escape
 from rich.table import Table
 
 from coteach.data.files import replacing
-from coteach.searching.space import Cell, Grid, labels_of
-from coteach.searching.study import Outcome
+from coteach.data.sources import TaskData
+from coteach.searching.space import SEED, Cell, Grid, labels_of
+from coteach.searching.study import MICRO_F1, Outcome
 from coteach.training.record import as_json
 
-__all__ = ["Standing", "chosen_of", "ranked", "report_scores", "report_table", "table", "write"]
+__all__ = [
+    "Figure",
+    "Standing",
+    "chosen_of",
+    "figure_of",
+    "ranked",
+    "report_scores",
+    "report_table",
+    "table",
+    "write",
+]
+
+
+ACCURACY = "accuracy"
+
+
+@dataclass(frozen=True)
+class Figure:
+    """What a search compares.
+
+    Attributes:
+        name: "micro-F1 (p)" or "accuracy".
+        short: of a column.
+        unit: what is scored, "pages" or "texts".
+    """
+
+    name: str
+    short: str
+    unit: str
 
 
 @dataclass(frozen=True)
@@ -31,7 +60,7 @@ class Standing:
 
     Attributes:
         setting: its name.
-        cells: one a seed.
+        cells: one a repetition.
         outcomes: of each, None where it has not ended.
     """
 
@@ -46,22 +75,22 @@ class Standing:
 
     @property
     def devs(self) -> list[float]:
-        """The dev micro-F1s there are, fractions."""
+        """The dev scores there are, fractions."""
         return [it.dev for it in self.outcomes if it is not None and it.dev is not None]
 
     @property
     def complete(self) -> bool:
-        """Every seed has its figure: means over fewer seeds would not compare."""
+        """Every run has its score: means over fewer would not compare."""
         return len(self.devs) == len(self.cells)
 
     @property
     def mean(self) -> float:
-        """Of the dev micro-F1s, over the seeds that there are."""
+        """Of the dev scores, over the runs that there are."""
         return fmean(self.devs) if self.devs else -1.0
 
     @property
     def deviation(self) -> float | None:
-        """Their standard deviation over two seeds or more."""
+        """Their standard deviation over two runs or more."""
         return stdev(self.devs) if len(self.devs) > 1 else None
 
     @property
@@ -85,6 +114,20 @@ def ranked(cells: Sequence[Cell], outcomes: Mapping[str, Outcome]) -> list[Stand
     return sorted(standings, key=lambda it: (not it.complete, -it.mean))
 
 
+def figure_of(standings: Sequence[Standing]) -> Figure:
+    """What the runs were compared by or, where none has succeeded, will be."""
+    recipe = standings[0].cells[0].recipe
+    if not isinstance(recipe.data, TaskData):
+        return Figure(_name_in(standings) or ACCURACY, ACCURACY, "texts")
+    name = _name_in(standings) or f"{MICRO_F1} ({recipe.selection.probability})"
+    return Figure(name, "F1", "pages")
+
+
+def _name_in(standings: Sequence[Standing]) -> str | None:
+    outcomes = (outcome for it in standings for outcome in it.outcomes if outcome is not None)
+    return next((it.score_name for it in outcomes if it.score_name is not None), None)
+
+
 def chosen_of(standings: Sequence[Standing]) -> Standing | None:
     """The best setting; None while a cell is left to run, or if none is complete."""
     if any(outcome is None for it in standings for outcome in it.outcomes):
@@ -92,25 +135,27 @@ def chosen_of(standings: Sequence[Standing]) -> Standing | None:
     return standings[0] if standings[0].complete else None
 
 
-def table(standings: Sequence[Standing], grid: Grid) -> Table:
-    """The settings with their dev micro-F1 in percent."""
-    seeds = len(standings[0].cells)
+def table(standings: Sequence[Standing], grid: Grid, figure: Figure) -> Table:
+    """The settings with their dev scores in percent."""
+    runs = len(standings[0].cells)
+    labels = labels_of(grid)
     result = Table()
-    for label in labels_of(grid).values():
-        result.add_column(escape(label), justify="right")
-    result.add_column("dev F1", justify="right", no_wrap=True)
-    if seeds > 1:
+    for path in grid.over:
+        result.add_column(escape(labels[path]), justify="right")
+    result.add_column(f"dev {figure.short}", justify="right", no_wrap=True)
+    if runs > 1:
         result.add_column("± s.d.", justify="right", no_wrap=True)
-        result.add_column("seeds", justify="right", no_wrap=True)
+        heading = "seeds" if grid.repeats_seeds_only else "runs"
+        result.add_column(heading, justify="right", no_wrap=True)
     with_state = not all(it.complete for it in standings)
     if with_state:
         result.add_column("")
     for it in standings:
         row = [escape(str(value)) for value in it.values.values()]
         row.append(f"{100 * it.mean:.2f}" if it.devs else "–")
-        if seeds > 1:
+        if runs > 1:
             row.append("–" if it.deviation is None else f"{100 * it.deviation:.2f}")
-            row.append(f"{len(it.devs)}/{seeds}")
+            row.append(f"{len(it.devs)}/{runs}")
         if with_state:
             row.append(escape(it.state))
         result.add_row(*row)
@@ -126,18 +171,22 @@ def report_scores(folder: Path, chosen: Standing) -> dict[str, dict[str, Any]]:
 
 
 def report_table(scores: Mapping[str, Mapping[str, Any]]) -> Table:
-    """What a setting reaches on the report pages, in percent, mean over its runs, beside the best
-    team."""
+    """What a setting reaches on the report pages or texts, in percent, mean over its runs: of
+    extraction beside the best team, of classification beside the baselines."""
     runs = list(scores.values())
+    columns = {"P": "precision", "R": "recall", "F1": "f1"}
+    if any(ACCURACY in it for it in runs[0].values()):
+        columns = {"accuracy": ACCURACY, "macro-F1": "macro_f1"}
     teams = {name: it["f1"] for name, it in runs[0].items() if it["kind"] == "team"}
     shown = sorted(teams, key=teams.__getitem__)[-1:]
-    shown += [name for name, it in runs[0].items() if it["kind"] == "student"]
+    kinds = ("student", "baseline") if ACCURACY in columns.values() else ("student",)
+    shown += [name for name, it in runs[0].items() if it["kind"] in kinds]
     result = Table()
     result.add_column("system", no_wrap=True)
-    for heading in ("P", "R", "F1"):
+    for heading in columns:
         result.add_column(heading, justify="right")
     for name in shown:
-        means = [fmean(run[name][key] for run in runs) for key in ("precision", "recall", "f1")]
+        means = [fmean(run[name][key] for run in runs) for key in columns.values()]
         result.add_row(escape(name), *(f"{100 * mean:.2f}" for mean in means))
     return result
 
@@ -145,7 +194,7 @@ def report_table(scores: Mapping[str, Mapping[str, Any]]) -> Table:
 def write(
     folder: Path,
     standings: Sequence[Standing],
-    probability: str,
+    figure: Figure,
     scores: Mapping[str, Mapping[str, Any]] | None,
 ) -> None:
     """Write ``search.json`` (settings, the best first) and ``search.csv`` (a line a run).
@@ -153,19 +202,20 @@ def write(
     Args:
         folder: of the search.
         standings: ranked.
-        probability: whose dev micro-F1 it is.
+        figure: what was compared.
         scores: of the chosen setting's runs, the first of ``standings``; None: there is none.
     """
+    selection = standings[0].cells[0].recipe.selection
     described = {
-        "figure": "micro-F1 on the dev pages",
-        "probability": probability,
+        "figure": f"{figure.name} on the dev {figure.unit}",
+        "probability": selection.probability if figure.unit == "pages" else None,
         "settings": [
             {
                 "setting": it.setting,
                 "values": as_json(it.values),
                 "mean": it.mean if it.devs else None,
                 "standard_deviation": it.deviation,
-                "runs": [_entry(*pair) for pair in zip(it.cells, it.outcomes, strict=True)],
+                "runs": [_entry(*pair, figure) for pair in zip(it.cells, it.outcomes, strict=True)],
             }
             for it in standings
         ],
@@ -177,17 +227,18 @@ def write(
         json.dump(described, file, ensure_ascii=False, indent=2)
     with replacing(folder / "search.csv") as file:
         lines = csv.writer(file, lineterminator="\n")
-        lines.writerow([*standings[0].values, *_entry(standings[0].cells[0], None)])
+        lines.writerow([*standings[0].values, *_entry(standings[0].cells[0], None, figure)])
         for it in standings:
             for cell, outcome in zip(it.cells, it.outcomes, strict=True):
-                lines.writerow([*it.values.values(), *_entry(cell, outcome).values()])
+                lines.writerow([*it.values.values(), *_entry(cell, outcome, figure).values()])
 
 
-def _entry(cell: Cell, outcome: Outcome | None) -> dict[str, Any]:
+def _entry(cell: Cell, outcome: Outcome | None, figure: Figure) -> dict[str, Any]:
     return {
         "folder": cell.name,
+        **as_json({path: it for path, it in cell.repetition.items() if path != SEED}),
         "seed": cell.recipe.seed,
-        "dev_f1": outcome and outcome.dev,
+        f"dev_{figure.short.lower()}": outcome and outcome.dev,
         "step": outcome and outcome.step,
         "seconds": outcome and outcome.seconds,
         "error": outcome and outcome.error,

@@ -10,9 +10,9 @@ from __future__ import annotations
 import json
 import time
 import traceback
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -21,13 +21,14 @@ from filelock import FileLock, Timeout
 
 from coteach.errors import InputError, in_one_line
 from coteach.recipe import Recipe
-from coteach.searching.space import Cell, Grid
+from coteach.searching.space import SEED, Cell, Grid
 from coteach.training.record import as_json, write_recipe
 
-__all__ = ["DATABASE", "Outcome", "Study", "run_cell"]
+__all__ = ["DATABASE", "MICRO_F1", "Outcome", "Study", "run_cell"]
 
 DATABASE = "study.db"
 GRID = "grid"  # the study's attribute that holds what is searched
+MICRO_F1 = "micro-F1"  # what is compared where nothing names it
 
 
 @dataclass(frozen=True)
@@ -36,11 +37,13 @@ class Outcome:
 
     Attributes:
         cell: its name.
-        dev: micro-F1 on the dev pages of the probability that the recipe's selection names, a
-            fraction; None where the run failed.
+        dev: what a search compares, a fraction: on the dev pages micro-F1 of the probability
+            that the recipe's selection names, on dev texts accuracy; None where the run failed.
         step: of the checkpoint that was selected.
         seconds: that the run took, since it was last begun.
         error: why it failed.
+        score_name: what ``dev`` is, "micro-F1 (p)" or "accuracy"; None where there is none, or
+            an older version wrote none down.
         number: of the trial in the study; later ones are larger.
     """
 
@@ -49,7 +52,15 @@ class Outcome:
     step: int | None = None
     seconds: float = 0.0
     error: str | None = None
+    score_name: str | None = None
     number: int = -1
+
+    @property
+    def shown(self) -> str:
+        """The score in percent with its name, or the error."""
+        if self.dev is None:
+            return f"failed: {self.error}"
+        return f"dev {self.score_name or MICRO_F1} {100 * self.dev:.2f}"
 
 
 class Study:
@@ -58,8 +69,7 @@ class Study:
     Args:
         folder: of the search.
         recipe: what its cells share.
-        grid: what they differ in.
-        seeds: what every setting is repeated with.
+        grid: what they differ in, and what every setting is repeated with.
 
     Attributes:
         folder: of the search.
@@ -69,7 +79,7 @@ class Study:
         InputError: Optuna is missing, or the folder holds another search.
     """
 
-    def __init__(self, folder: Path, recipe: Recipe, grid: Grid, seeds: Sequence[int] = ()) -> None:
+    def __init__(self, folder: Path, recipe: Recipe, grid: Grid) -> None:
         try:
             import optuna
             from sqlalchemy.exc import SQLAlchemyError
@@ -80,7 +90,13 @@ class Study:
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         self.folder = folder
         self._choices = {path: [_plain(v) for v in values] for path, values in grid.over.items()}
-        described = json.loads(json.dumps({**self._choices, "seeds": list(seeds)}))
+        repeated = {
+            f"repeat {path}": [_plain(value) for value in values]
+            for path, values in grid.repeat.items()
+            if path != SEED
+        }
+        seeds = list(grid.repeat.get(SEED, ()))
+        described = json.loads(json.dumps({**self._choices, "seeds": seeds, **repeated}))
         write_recipe(recipe, folder)
         self._locks = folder / ".locks"
         self._locks.mkdir(exist_ok=True)
@@ -141,6 +157,7 @@ class Study:
                 "step": outcome.step,
                 "seconds": outcome.seconds,
                 "error": outcome.error,
+                "score_name": outcome.score_name,
             },
             system_attrs={},
             intermediate_values={},
@@ -185,16 +202,24 @@ def run_cell(
         since = time.perf_counter()
         try:
             dev = run(cell.recipe, study.folder / cell.name)["dev"]
-            outcome = Outcome(cell.name, dev["f1"][dev["probability"]], dev["step"])
+            score, score_name = _score(dev)
+            outcome = Outcome(cell.name, score, dev["step"], score_name=score_name)
         except InputError as error:
             outcome = Outcome(cell.name, error=str(error))
         except Exception as error:  # whatever it was, the other cells go on
             traceback.print_exc()
             outcome = Outcome(cell.name, error=f"{type(error).__name__}: {in_one_line(error)}")
-        seconds = time.perf_counter() - since
-        outcome = Outcome(cell.name, outcome.dev, outcome.step, seconds, outcome.error)
+        outcome = replace(outcome, seconds=time.perf_counter() - since)
         study.add(cell, outcome)
         return outcome
+
+
+def _score(dev: Mapping[str, Any]) -> tuple[float, str]:
+    """What a summary's ``dev`` is compared by, and its name."""
+    if "score" in dev:
+        return dev["score"], dev["score_name"]
+    # A run that an older version finished.
+    return dev["f1"][dev["probability"]], f"{MICRO_F1} ({dev['probability']})"
 
 
 def _plain(value: Any) -> Any:

@@ -132,7 +132,8 @@ def _end(study: Study, cell: Cell, code: int, seen: int) -> str:
     outcome = study.outcomes()[cell.name]
     if outcome.dev is None:
         return f"{cell.name}: FAILED: {outcome.error} ({log_of(study.folder, cell)})"
-    return f"{cell.name}: dev micro-F1 {100 * outcome.dev:.2f}, {outcome.seconds / 60:.1f} minutes"
+    minutes = outcome.seconds / 60
+    return f"{cell.name}: {outcome.shown}, {minutes:.1f} minutes"
 
 
 def _epoch(folder: Path) -> float:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import csv
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,9 @@ from rich.table import Table
 from coteach.recipe import Recipe
 from coteach.searching import Grid
 from coteach.searching.ranking import (
+    Figure,
     chosen_of,
+    figure_of,
     ranked,
     report_scores,
     report_table,
@@ -23,6 +26,7 @@ from coteach.searching.space import Cell, cells_of
 from coteach.searching.study import Outcome
 
 GRID = Grid({"optimisation.batch_size": (2, 4, 8)})
+F1 = Figure("micro-F1 (p)", "F1", "pages")
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +37,7 @@ def recipe(tmp_path_factory: pytest.TempPathFactory) -> Recipe:
 @pytest.fixture
 def cells(recipe: Recipe) -> list[Cell]:
     """Three settings with two seeds."""
-    return cells_of(recipe, GRID, (1, 2))
+    return cells_of(recipe, Grid(GRID.over, {"seed": (1, 2)}))
 
 
 def outcomes(**devs: float | None) -> dict[str, Outcome]:
@@ -75,24 +79,26 @@ def test_the_best_mean_is_chosen_not_the_luckiest_seed(cells: list[Cell]) -> Non
     assert standings[0].mean == pytest.approx(0.57)
     assert standings[0].deviation == pytest.approx(0.0141421356)
     assert chosen_of(standings) is standings[0]
-    shown = text(table(standings, GRID))
+    shown = text(table(standings, GRID, F1))
     assert "57.00" in shown
     assert "1.41" in shown
     assert "2/2" in shown
+    assert "seeds" in shown
+    assert "dev F1" in shown
 
 
 def test_a_setting_that_lacks_a_seed_is_not_chosen(cells: list[Cell]) -> None:
     standings = ranked(cells, outcomes(b2s1=0.9, b2s2=None, b4s1=0.4, b4s2=0.4, b8s1=0.5, b8s2=0.2))
     assert [it.setting for it in standings] == ["batch_size=4", "batch_size=8", "batch_size=2"]
     assert chosen_of(standings) is standings[0]
-    assert "failed: [no] memory" in text(table(standings, GRID))
+    assert "failed: [no] memory" in text(table(standings, GRID, F1))
 
 
 def test_nothing_is_chosen_before_the_end(cells: list[Cell]) -> None:
     standings = ranked(cells, outcomes(b2s1=0.9, b2s2=0.9, b4s1=0.4, b4s2=0.4, b8s1=0.5))
     assert standings[0].complete
     assert chosen_of(standings) is None
-    assert "not finished" in text(table(standings, GRID))
+    assert "not finished" in text(table(standings, GRID, F1))
     assert chosen_of(ranked(cells, {})) is None
     every = dict.fromkeys(("b2s1", "b2s2", "b4s1", "b4s2", "b8s1", "b8s2"))
     assert chosen_of(ranked(cells, outcomes(**every))) is None
@@ -102,7 +108,7 @@ def test_equals_keep_the_order_of_the_grid(cells: list[Cell]) -> None:
     standings = ranked(cells[:3], {it.name: Outcome(it.name, dev=0.0) for it in cells[:3]})
     assert [it.values["optimisation.batch_size"] for it in standings] == [2, 4, 8]
     assert [it.deviation for it in standings] == [None] * 3
-    assert "s.d." not in text(table(standings, GRID))
+    assert "s.d." not in text(table(standings, GRID, F1))
 
 
 def test_the_report_is_read_for_the_chosen_setting_only(cells: list[Cell], tmp_path: Path) -> None:
@@ -117,7 +123,7 @@ def test_the_report_is_read_for_the_chosen_setting_only(cells: list[Cell], tmp_p
     assert "30.00" in shown
     assert "strong" in shown
     assert "weak" not in shown
-    write(tmp_path, standings, "p", scores)
+    write(tmp_path, standings, F1, scores)
     written = json.loads((tmp_path / "search.json").read_text(encoding="utf-8"))
     assert written["chosen"] == {"setting": "batch_size=4", "scores": scores}
     assert [it["mean"] for it in written["settings"]] == [0.5, 0.2, 0.1]
@@ -134,11 +140,82 @@ def test_the_report_is_read_for_the_chosen_setting_only(cells: list[Cell], tmp_p
 
 
 def test_what_has_not_ended_is_written_too(cells: list[Cell], tmp_path: Path) -> None:
-    write(tmp_path, ranked(cells, outcomes(b2s1=None)), "p_out", None)
+    standings = ranked(cells, outcomes(b2s1=None))
+    write(tmp_path, standings, figure_of(standings), None)
     written = json.loads((tmp_path / "search.json").read_text(encoding="utf-8"))
     assert written["chosen"] is None
-    assert written["probability"] == "p_out"
+    assert written["figure"] == "micro-F1 (p) on the dev pages"
+    assert written["probability"] == "p"
     assert [it["mean"] for it in written["settings"]] == [None, None, None]
     assert written["settings"][0]["runs"][0]["error"] == "[no] memory"
     assert written["settings"][0]["runs"][1]["dev_f1"] is None
     assert len((tmp_path / "search.csv").read_text().splitlines()) == 7
+
+
+def test_folds_of_a_classification(recipe: Recipe, tmp_path: Path) -> None:
+    """Pages stand for folds here; the mean over all repetitions decides."""
+    grid = Grid(GRID.over, {"data.max_pages": (30, 40), "seed": (1, 2)})
+    cells = cells_of(recipe, grid)
+    devs = {2: (0.8, 0.8, 0.8, 0.8), 4: (0.9, 0.9, 0.9, 0.1), 8: (0.7, 0.9, 0.9, 0.9)}
+    left = {size: list(scores) for size, scores in devs.items()}
+    ended = {
+        cell.name: Outcome(
+            cell.name,
+            dev=left[cell.values["optimisation.batch_size"]].pop(0),
+            score_name="accuracy",
+        )
+        for cell in cells
+    }
+    standings = ranked(cells, ended)
+    assert [it.setting for it in standings] == ["batch_size=8", "batch_size=2", "batch_size=4"]
+    assert [it.mean for it in standings] == pytest.approx([0.85, 0.8, 0.7])
+    figure = Figure("accuracy", "accuracy", "texts")
+    shown = text(table(standings, grid, figure))
+    for part in ("dev accuracy", "runs", "4/4"):
+        assert part in shown
+    for absent in ("seeds", "F1", "max_pages"):
+        assert absent not in shown
+    write(tmp_path, standings, figure, None)
+    written = json.loads((tmp_path / "search.json").read_text(encoding="utf-8"))
+    assert written["figure"] == "accuracy on the dev texts"
+    assert written["probability"] is None
+    with (tmp_path / "search.csv").open(encoding="utf-8", newline="") as file:
+        lines = list(csv.DictReader(file))
+    assert [(it["data.max_pages"], it["seed"], it["dev_accuracy"]) for it in lines[:4]] == [
+        ("30", "1", "0.7"),
+        ("30", "2", "0.9"),
+        ("40", "1", "0.9"),
+        ("40", "2", "0.9"),
+    ]
+    assert len(lines) == 12
+
+
+def test_what_was_compared(recipe: Recipe, cells: list[Cell]) -> None:
+    class Texts:
+        """Stands for data that are not pages."""
+
+    texts = [replace(it, recipe=replace(it.recipe, data=Texts())) for it in cells]
+    done = Outcome(cells[1].name, dev=0.5, score_name="micro-F1 (p_out)")
+    accurate = replace(done, score_name="accuracy")
+    for them, ended, expected in [
+        (cells, {}, F1),
+        (cells, {done.cell: replace(done, score_name=None)}, F1),
+        (cells, {done.cell: done}, Figure("micro-F1 (p_out)", "F1", "pages")),
+        (texts, {}, Figure("accuracy", "accuracy", "texts")),
+        (texts, {done.cell: accurate}, Figure("accuracy", "accuracy", "texts")),
+    ]:
+        assert figure_of(ranked(them, ended)) == expected
+
+
+def test_the_report_of_a_classification() -> None:
+    def scores(accuracy: float) -> dict[str, object]:
+        both = {"split": "report", "texts": 10, "loss": 1.0}
+        return {
+            "majority": {"kind": "baseline", "accuracy": 0.125, "macro_f1": 0.0625, **both},
+            "student": {"kind": "student", "accuracy": accuracy, "macro_f1": 0.5, **both},
+        }
+
+    shown = text(report_table({"a": scores(0.5), "b": scores(0.75)}))
+    for part in ("accuracy", "macro-F1", "62.50", "50.00", "majority", "12.50", "6.25"):
+        assert part in shown
+    assert "P " not in shown

@@ -9,7 +9,7 @@ from coteach.errors import InputError
 from coteach.graph import CoTeaching, WeightedSum
 from coteach.recipe import Recipe
 from coteach.searching import Grid
-from coteach.searching.space import cells_of, labels_of, parsed_grid
+from coteach.searching.space import cells_of, labels_of, parsed_values
 
 
 @pytest.fixture(scope="module")
@@ -37,13 +37,47 @@ def test_every_combination_once(recipe: Recipe) -> None:
 
 
 def test_seeds_repeat_every_setting(recipe: Recipe) -> None:
-    cells = cells_of(recipe, Grid({"optimisation.batch_size": (8, 16)}), seeds=(5, 6))
+    cells = cells_of(recipe, Grid({"optimisation.batch_size": (8, 16)}, {"seed": (5, 6)}))
     assert [(cell.name, cell.setting, cell.recipe.seed) for cell in cells] == [
         ("batch_size=8,seed=5", "batch_size=8", 5),
         ("batch_size=16,seed=5", "batch_size=16", 5),
         ("batch_size=8,seed=6", "batch_size=8", 6),
         ("batch_size=16,seed=6", "batch_size=16", 6),
     ]
+
+
+def test_any_field_repeats_every_setting(recipe: Recipe) -> None:
+    """Here pages stand for folds: each combination of repetitions has every setting once."""
+    grid = Grid(
+        {"optimisation.batch_size": (8, 16)}, repeat={"data.max_pages": (30, 40), "seed": (5, 6)}
+    )
+    cells = cells_of(recipe, grid)
+    assert [cell.name for cell in cells] == [
+        f"batch_size={size},max_pages={pages},seed={seed}"
+        for pages in (30, 40)
+        for seed in (5, 6)
+        for size in (8, 16)
+    ]
+    for cell in cells:
+        assert cell.setting == f"batch_size={cell.recipe.optimisation.batch_size}"
+        assert cell.values == {"optimisation.batch_size": cell.recipe.optimisation.batch_size}
+        assert cell.repetition == {
+            "data.max_pages": cell.recipe.data.max_pages,
+            "seed": cell.recipe.seed,
+        }
+    assert not grid.repeats_seeds_only
+    assert Grid(grid.over).repeats_seeds_only
+    assert Grid(grid.over, {"seed": (1,)}).repeats_seeds_only
+
+
+def test_repeated_paths_are_told_from_the_others(recipe: Recipe) -> None:
+    grid = Grid({"edges.gold.weight": (1.0,)}, {"edges.teams.weight": (2.0,)})
+    (cell,) = cells_of(recipe, grid)
+    assert cell.name == "gold.weight=1.0,teams.weight=2.0"
+    many = Grid({"nodes.student.tokenizer": ("x" * 300,)}, {"name": ("y/" * 300,)})
+    (cell,) = cells_of(recipe, many)
+    assert "/" not in cell.name
+    assert len(f"{cell.name}.lock") <= 255
 
 
 def test_labels_tell_paths_apart() -> None:
@@ -70,22 +104,21 @@ def test_names_are_names_of_folders(recipe: Recipe) -> None:
     assert len({cell.name for cell in objectives}) == 2
 
 
-def test_the_command_lines_grid(recipe: Recipe) -> None:
+def test_the_command_lines_values(recipe: Recipe) -> None:
     over = [("optimisation.batch_size", "8", "16"), ("edges.*.loss.beta", "0.9")]
-    assert parsed_grid(recipe, over).over == {
+    assert parsed_values(recipe, "--over", over) == {
         "optimisation.batch_size": [8, 16],
         "edges.*.loss.beta": [0.9],
     }
     for words, message in [
-        ((("optimisation.batch_size",),), "--over optimisation.batch_size: expected a field's"),
-        (((),), "--over : expected a field's path"),
-        ((("seed", "1"),), "search over seed: seeds are repeated, not chosen; give them with"),
-        ((over[0], over[0]), "--over optimisation.batch_size: given twice"),
+        ((("optimisation.batch_size",),), "--repeat optimisation.batch_size: expected a field's"),
+        (((),), "--repeat : expected a field's path"),
+        ((over[0], over[0]), "--repeat optimisation.batch_size: given twice"),
         ((("optimisation.batch_size", "many"),), "optimisation.batch_size: expected int"),
         ((("nonsense", "1"),), "nonsense: no such field"),
     ]:
         with pytest.raises(InputError) as error:
-            parsed_grid(recipe, words)
+            parsed_values(recipe, "--repeat", words)
         assert str(error.value).startswith(message)
 
 
@@ -93,6 +126,7 @@ def test_the_command_lines_grid(recipe: Recipe) -> None:
     ("over", "message"),
     [
         ({}, "search: expected at least one field"),
+        ({"seed": (1,)}, "search over seed: seeds are repeated, not chosen; give them with"),
         ({"optimisation.batch_size": ()}, "search over optimisation.batch_size: expected one"),
         ({"optimisation.schedule": "linear"}, "search over optimisation.schedule: expected one"),
         ({"optimisation.batch_size": 8}, "search over optimisation.batch_size: expected one"),
@@ -118,9 +152,22 @@ def test_what_is_no_grid(recipe: Recipe, over: dict[str, Any], message: str) -> 
     assert str(error.value).startswith(message)
 
 
-def test_seeds_that_cannot_be(recipe: Recipe) -> None:
-    grid = Grid({"optimisation.batch_size": (8,)})
-    with pytest.raises(InputError, match="seeds: 3 stands there twice"):
-        cells_of(recipe, grid, seeds=(3, 3))
-    with pytest.raises(InputError, match="seed: expected a whole number"):
-        cells_of(recipe, grid, seeds=(-1,))
+@pytest.mark.parametrize(
+    ("repeat", "message"),
+    [
+        ({"seed": (3, 3)}, "repeat seed: 3 stands there twice"),
+        ({"seed": (-1,)}, "seed: expected a whole number"),
+        ({"seed": ()}, "repeat seed: expected one value or more"),
+        ({"seed": 3}, "repeat seed: expected one value or more, as a tuple, got 3"),
+        ({"data.max_pages": ("many",)}, "data.max_pages: expected int"),
+        ({"data.folds": (1,)}, "data.folds: no such field"),
+        (
+            {"optimisation.batch_size": (8,)},
+            "repeat optimisation.batch_size: optimisation.batch_size sets",
+        ),
+    ],
+)
+def test_repetitions_that_cannot_be(recipe: Recipe, repeat: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError) as error:
+        cells_of(recipe, Grid({"optimisation.batch_size": (8,)}, repeat))
+    assert str(error.value).startswith(message)

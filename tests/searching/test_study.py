@@ -33,7 +33,28 @@ def cells(recipe: Recipe) -> list[Cell]:
 
 
 def summary(f1: float) -> dict[str, Any]:
+    """An older version's."""
     return {"dev": {"probability": "p", "step": 3, "f1": {"p": f1, "p_out": 1.0}}}
+
+
+def test_what_is_compared_is_what_the_summary_says(
+    recipe: Recipe, cells: list[Cell], tmp_path: Path
+) -> None:
+    study = Study(tmp_path, recipe, GRID)
+    for cell, dev, expected in [
+        (cells[0], {"score": 0.75, "score_name": "accuracy", "step": 2}, (0.75, "accuracy")),
+        (
+            cells[1],
+            {**summary(0.25)["dev"], "score": 0.5, "score_name": "micro-F1 (p_out)"},
+            (0.5, "micro-F1 (p_out)"),
+        ),
+        (cells[2], summary(0.25)["dev"], (0.25, "micro-F1 (p)")),
+    ]:
+        outcome = run_cell(study, cell, lambda *_, dev=dev: {"dev": dev})
+        assert outcome is not None
+        assert (outcome.dev, outcome.score_name) == expected
+        kept = Study(tmp_path, recipe, GRID).outcomes()[cell.name]
+        assert (kept.dev, kept.score_name) == expected
 
 
 def test_an_outcome_is_kept(recipe: Recipe, cells: list[Cell], tmp_path: Path) -> None:
@@ -165,20 +186,46 @@ def test_two_workers_do_every_cell_once(recipe: Recipe, cells: list[Cell], tmp_p
 
 
 def test_another_search_in_the_same_folder(recipe: Recipe, tmp_path: Path) -> None:
-    Study(tmp_path, recipe, GRID, (1, 2))
-    Study(tmp_path, recipe, GRID, (1, 2))
-    other = Grid({**GRID.over, "optimisation.batch_size": (2, 4)})
-    for grid, seeds, message in [
-        (other, (1, 2), r"optimisation\.batch_size was \[2, 4, 8\], now \[2, 4\]$"),
-        (GRID, (1, 2, 3), r"seeds was \[1, 2\], now \[1, 2, 3\]$"),
-        (Grid({"selection.patience": (1, None)}), (1, 2), r"selection\.patience was None, now"),
+    repeat = {"seed": (1, 2), "data.max_pages": (30, 40)}
+    begun = Grid(GRID.over, repeat)
+    Study(tmp_path, recipe, begun)
+    Study(tmp_path, recipe, begun)
+    Study(tmp_path, recipe, Grid(GRID.over, dict(reversed(repeat.items()))))  # names no other runs
+    other = {**GRID.over, "optimisation.batch_size": (2, 4)}
+    for grid, message in [
+        (Grid(other, repeat), r"optimisation\.batch_size was \[2, 4, 8\], now \[2, 4\]$"),
+        (Grid(GRID.over, {**repeat, "seed": (1,)}), r"seeds was \[1, 2\], now \[1\]$"),
+        (GRID, r"seeds was \[1, 2\], now \[\]; repeat data\.max_pages was \[30, 40\], now None$"),
+        (Grid({"selection.patience": (1, None)}, repeat), r"selection\.patience was None, now"),
     ]:
         with pytest.raises(InputError, match=message) as error:
-            Study(tmp_path, recipe, grid, seeds)
+            Study(tmp_path, recipe, grid)
         assert str(error.value).startswith(f"{tmp_path / 'study.db'}: this search was begun with")
     changed = cells_of(recipe, GRID)[0].recipe
     with pytest.raises(InputError, match=r"recipe\.json: .*optimisation\.batch_size was 4, now 2"):
-        Study(tmp_path, changed, GRID, (1, 2))
+        Study(tmp_path, changed, begun)
+
+
+@pytest.mark.parametrize("seeds", [(), (1, 2)])
+def test_a_study_of_an_older_version_goes_on(
+    recipe: Recipe, tmp_path: Path, seeds: tuple[int, ...]
+) -> None:
+    """It knows seeds alone, and its trials no name of the score."""
+    import optuna
+
+    grid = Grid(GRID.over, {"seed": seeds} if seeds else {})
+    cell = cells_of(recipe, grid)[0]
+    storage = f"sqlite:///{tmp_path / 'study.db'}"
+    old = optuna.create_study(storage=storage, study_name="tiny", direction="maximize")
+    values = {path: list(them) for path, them in GRID.over.items()}
+    old.set_user_attr("grid", {**values, "seeds": list(seeds)})
+    attributes = {"cell": cell.name, "step": 3, "seconds": 1.0, "error": None}
+    old.add_trial(optuna.trial.create_trial(value=0.5, user_attrs=attributes))
+    outcome = Study(tmp_path, recipe, grid).outcomes()[cell.name]
+    assert (outcome.dev, outcome.score_name) == (0.5, None)
+    assert outcome.shown == "dev micro-F1 50.00"
+    with pytest.raises(InputError, match=r"repeat data\.max_pages was None, now \[30\]"):
+        Study(tmp_path, recipe, Grid(GRID.over, {**grid.repeat, "data.max_pages": (30,)}))
 
 
 def test_what_is_no_study(recipe: Recipe, tmp_path: Path) -> None:
