@@ -1,0 +1,114 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tiny_students import prediction, write_report
+
+from coteach.attending.cases import Prediction, choose, predictions_file, read_predictions
+from coteach.errors import InputError
+
+RIGHT, WRONG = "positive", "negative"
+
+
+def chosen(tmp_path: Path, first: list[Any], second: list[Any], count: int) -> dict[int, list[str]]:
+    runs = [write_report(tmp_path / name, it) for name, it in (("a", first), ("b", second))]
+    files = [predictions_file(run) for run in runs]
+    one, other = ((file, read_predictions(file)) for file in files)
+    return {case: [it.id for it in found] for case, found in choose(one, other, count).items()}
+
+
+def test_the_largest_leads_of_the_one_that_is_right(tmp_path: Path) -> None:
+    first = [
+        prediction("both", RIGHT, RIGHT, 0.9),
+        prediction("small", RIGHT, RIGHT, 0.6),
+        prediction("tie2", RIGHT, RIGHT, 0.75),
+        prediction("tie1", RIGHT, RIGHT, 0.75),
+        prediction("large", RIGHT, RIGHT, 0.9),
+        prediction("second", RIGHT, WRONG, 0.3),
+        prediction("second more", RIGHT, WRONG, 0.1),
+        prediction("neither", RIGHT, WRONG, 0.1),
+    ]
+    second = [
+        prediction("neither", RIGHT, WRONG, 0.4),
+        prediction("large", RIGHT, WRONG, 0.1),
+        prediction("small", RIGHT, WRONG, 0.4),
+        prediction("tie1", RIGHT, WRONG, 0.25),
+        prediction("tie2", RIGHT, WRONG, 0.25),
+        prediction("second", RIGHT, RIGHT, 0.8),
+        prediction("second more", RIGHT, RIGHT, 0.8),
+        prediction("both", RIGHT, RIGHT, 0.6),
+    ]
+    expected = {1: ["large", "tie1", "tie2", "small"], 2: ["second more", "second"]}
+    assert chosen(tmp_path, first, second, 9) == expected
+    assert chosen(tmp_path, first, second, 2) == {1: ["large", "tie1"], 2: expected[2]}
+    assert chosen(tmp_path, second, first, 1) == {1: ["second more"], 2: ["large"]}
+    assert chosen(tmp_path, first, first, 3) == {1: [], 2: []}
+
+
+def test_the_text_of_a_pair(tmp_path: Path) -> None:
+    run = write_report(tmp_path, [prediction("1", RIGHT, RIGHT, 1, ["良い\n城", "東京"])])
+    assert read_predictions(predictions_file(run)) == {
+        "1": Prediction("1", "良い 城\n東京", RIGHT, RIGHT, 1.0)
+    }
+
+
+@pytest.mark.parametrize(
+    ("other", "message"),
+    [
+        ([], r'b/report.jsonl: id "1" of .*a/report.jsonl is missing; expected the same texts'),
+        (
+            [prediction("1", RIGHT, RIGHT, 1), prediction("2", RIGHT, RIGHT, 1)],
+            r'a/report.jsonl: id "2" of .*b/report.jsonl is missing',
+        ),
+        ([prediction("1", RIGHT, RIGHT, 1, "城")], r'b/report.jsonl: id "1": text "城"; expected'),
+        ([prediction("1", WRONG, RIGHT, 1)], r'b/report.jsonl: id "1": gold "negative"; expected'),
+    ],
+)
+def test_runs_of_other_texts(tmp_path: Path, other: list[Any], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        chosen(tmp_path, [prediction("1", RIGHT, RIGHT, 1)], other, 1)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"id": 3}, "id 3: expected a string"),
+        ({"text": None}, "text null: expected a string, or two of a pair"),
+        ({"text": ["城"]}, r'text \["城"\]: expected a string, or two of a pair'),
+        ({"gold": None}, "gold null: expected a string"),
+        ({"predicted": 1}, "predicted 1: expected a string"),
+        ({"probabilities": [0.5, 0.5]}, r"probabilities \[0.5, 0.5\]: expected an object"),
+        ({"probabilities": {"negative": 1}}, 'for the class "positive"'),
+        ({"probabilities": {"positive": 1.5}}, r"a number in \[0, 1\]"),
+        ({"probabilities": {"positive": True}}, r"a number in \[0, 1\]"),
+        ({"id": "1"}, 'id "1" stands twice'),
+    ],
+)
+def test_broken_lines(tmp_path: Path, change: dict[str, Any], message: str) -> None:
+    good = prediction("1", RIGHT, RIGHT, 0.7)
+    run = write_report(tmp_path, [good, {**good, "id": "2", **change}])
+    with pytest.raises(InputError, match=f"report.jsonl:2: {message}|report.jsonl:2: .*{message}"):
+        read_predictions(predictions_file(run))
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [(b"{", "expected JSON"), (b"\xff", "not UTF-8: byte 0xff"), (b"[]", "expected an object")],
+)
+def test_no_json(tmp_path: Path, content: bytes, message: str) -> None:
+    (tmp_path / "report.jsonl").write_bytes(content)
+    with pytest.raises(InputError, match=f"report.jsonl:1: {message}"):
+        read_predictions(predictions_file(tmp_path))
+
+
+def test_no_report(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"report\.jsonl: cannot be read"):
+        read_predictions(predictions_file(tmp_path))
+
+
+def test_a_run_without_a_report_split(tmp_path: Path) -> None:
+    (write_report(tmp_path, []) / "report.jsonl").rename(tmp_path / "dev.jsonl")
+    assert predictions_file(tmp_path) == tmp_path / "dev.jsonl"
+    assert read_predictions(tmp_path / "dev.jsonl") == {}
