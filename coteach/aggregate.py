@@ -66,7 +66,7 @@ def _aggregate(options: Options, console: Console) -> None:
 
     check_installed(options.method)  # before the data, which takes longer
     recipe = load_recipe(options.recipe)
-    corpus = load_corpus(recipe.data, recipe.seed)
+    corpus = load_corpus(recipe.task_data(), recipe.seed)
     page_ids = list(corpus.pages)
     labels = aggregate(options.method, corpus.teams, corpus, page_ids, options.minimum)
     count = sum(map(len, labels.values.values()))

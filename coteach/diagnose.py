@@ -56,7 +56,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         from coteach.recipe import load_recipe
 
         recipe = load_recipe(options.recipe)
-        corpus = load_corpus(recipe.data, recipe.seed)
+        corpus = load_corpus(recipe.task_data(), recipe.seed)
         split = corpus.dev if options.split == "dev" else corpus.report
         if split is None and options.split == "report":
             raise InputError("data.report: expected a file, got None; --split report needs it")

@@ -117,7 +117,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # The heavy imports come after --help.
         from transformers.utils.logging import disable_progress_bar
 
-        from coteach.training.extracting import load_extractor
+        from coteach.training.loading import load_extractor
 
         disable_progress_bar()
         # Before the student, which takes longer to load.

@@ -51,7 +51,7 @@ def paper(recipe: Recipe) -> Recipe:
         )
     return replace(
         recipe,
-        data=replace(recipe.data, max_pages=2000),
+        data=replace(recipe.task_data(), max_pages=2000),
         nodes=nodes,
         edges=edges,
         objective=CoTeaching(teams=roles["teams"], gold=roles["gold"]),

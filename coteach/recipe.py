@@ -17,11 +17,12 @@ from types import ModuleType
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from coteach.aggregation import check_installed
+from coteach.data.classification import ClassificationData
 from coteach.data.sources import TaskData
 from coteach.errors import InputError
 from coteach.graph.edges import Edge
-from coteach.graph.nodes import Aggregated, Gold, Node, Predicted, Student, Submissions
-from coteach.graph.objectives import CoTeaching, WeightedSum
+from coteach.graph.nodes import Aggregated, Gold, Node, PartOfSpeech, Student, Submissions
+from coteach.graph.objectives import CoTeaching, UncertaintyWeighting, WeightedSum
 from coteach.model.configuration import Probability
 
 
@@ -69,8 +70,11 @@ class Optimisation:
 
 @dataclass(frozen=True)
 class Selection:
-    """Which checkpoint becomes the student: the best micro-F1 on the dev pages."""
+    """Which checkpoint becomes the student: the best on dev."""
 
+    by: Literal["score", "loss"] = "score"
+    """What decides: the micro-F1 of the values or the accuracy of the classes; or, where texts are
+    classified, the main task's loss (part-of-speech paper, §3.4)."""
     probability: Probability = "p"
     """The probability whose F1 decides. The original code decides by p_out."""
     evaluate_every: float = 1.0
@@ -94,6 +98,12 @@ class Selection:
         if self.patience is not None and self.patience < 1:
             raise InputError(f"selection.patience must be at least 1, got {self.patience}")
 
+    def figure(self, figures: Mapping[str, float]) -> float:
+        """What decides, of the figures of an evaluation; higher is better."""
+        if self.by == "loss":
+            return -figures["loss"]
+        return figures["accuracy"] if "accuracy" in figures else figures[self.probability]
+
 
 @dataclass(frozen=True)
 class Recipe:
@@ -101,13 +111,13 @@ class Recipe:
 
     name: str
     """Names the run's folder."""
-    data: TaskData
-    """Where the pages, the gold and the submissions are."""
+    data: TaskData | ClassificationData
+    """Where the pages, the gold and the submissions are, or the texts and their classes."""
     nodes: dict[str, Node]
     """Who there is: name → node."""
     edges: dict[str, Edge]
     """Who teaches whom: name → edge."""
-    objective: CoTeaching | WeightedSum = field(default_factory=WeightedSum)
+    objective: CoTeaching | WeightedSum | UncertaintyWeighting = field(default_factory=WeightedSum)
     """How the edges combine into the student's loss."""
     optimisation: Optimisation = field(default_factory=Optimisation)
     """How the student's weights move."""
@@ -133,6 +143,19 @@ class Recipe:
             raise InputError(f"nodes: expected one student, got {[name for name, _ in students]}")
         return students[0]
 
+    def task_data(self) -> TaskData:
+        """The data of a recipe that extracts spans.
+
+        Raises:
+            InputError: it classifies texts.
+        """
+        if not isinstance(self.data, TaskData):
+            raise InputError(
+                f"data: expected pages with spans, got {type(self.data).__name__}, texts with "
+                "classes"
+            )
+        return self.data
+
     def check(self) -> None:
         """Raise InputError where names do not fit together, or a value is none of its choices."""
         _check_choices(self, "")
@@ -156,31 +179,50 @@ class Recipe:
                     f"edges.{edge_name}.target: {edge.target!r} is no student; expected {name!r}"
                 )
             source = self.nodes.get(edge.source)
-            if not isinstance(source, Gold | Submissions | Aggregated | Predicted):
+            if source is None or isinstance(source, Student):
                 teachers = [n for n, node in self.nodes.items() if not isinstance(node, Student)]
                 raise InputError(
                     f"edges.{edge_name}.source: {edge.source!r} cannot teach; expected one of "
                     f"{teachers}"
                 )
+            if isinstance(source, PartOfSpeech) and edge.smoothing:
+                raise InputError(
+                    f"edges.{edge_name}.smoothing: parts of speech have one source, got "
+                    f"{edge.smoothing}; expected 0"
+                )
             if isinstance(source, Aggregated):
                 check_installed(source.method)
-            if isinstance(source, Submissions | Aggregated) and self.data.submissions is None:
+            if isinstance(self.data, TaskData):
+                reads = isinstance(source, Submissions | Aggregated)
+                if reads and self.data.submissions is None:
+                    raise InputError(
+                        f"data.submissions: expected a folder, got None; the node "
+                        f"{edge.source!r} reads it"
+                    )
+            elif not isinstance(source, Gold | PartOfSpeech):
                 raise InputError(
-                    f"data.submissions: expected a folder, got None; the node {edge.source!r} "
-                    "reads it"
+                    f"edges.{edge_name}.source: {edge.source!r} knows spans, not classes of "
+                    "texts; expected a node Gold or PartOfSpeech"
                 )
+            others = [n for n, it in self.edges.items() if it.source == edge.source]
+            if others[0] != edge_name and not isinstance(source, PartOfSpeech):
+                raise InputError(
+                    f"edges.{edge_name}.source: {edge.source!r} teaches its heads by "
+                    f"{others[0]!r} already; expected one edge from it"
+                )
+        if all(isinstance(self.nodes[it.source], PartOfSpeech) for it in self.edges.values()):
+            raise InputError(
+                "edges: all are from parts of speech, an auxiliary task; expected one from the "
+                "gold or the submissions as well"
+            )
+        self._check_words(name, student)
+        self._check_selection()
         if isinstance(self.objective, CoTeaching):
             for role in ("teams", "gold"):
                 if getattr(self.objective, role) not in self.edges:
                     raise InputError(
                         f"objective.{role}: no edge {getattr(self.objective, role)!r}; expected "
                         f"one of {list(self.edges)}"
-                    )
-            for edge_name in self.edges:
-                if edge_name not in (self.objective.teams, self.objective.gold):
-                    raise InputError(
-                        f"edges.{edge_name}: the objective combines only the edges "
-                        f"{self.objective.teams!r} (teams) and {self.objective.gold!r} (gold)"
                     )
         for baseline in self.baselines:
             check_installed(baseline)
@@ -189,6 +231,44 @@ class Recipe:
         ):
             raise InputError(
                 "baselines: 'gold_only' needs an edge from the gold, and there is none"
+            )
+
+    def part_of_speech(self) -> tuple[str, PartOfSpeech] | None:
+        """The node by whose words the student's text is split, with its name."""
+        found = [(name, of) for name, of in self.nodes.items() if isinstance(of, PartOfSpeech)]
+        return found[0] if found else None
+
+    def _check_words(self, name: str, student: Student) -> None:
+        """Whether it is clear at which parts of speech text is split."""
+        nodes = [n for n, node in self.nodes.items() if isinstance(node, PartOfSpeech)]
+        if student.words == "part_of_speech" and len(nodes) != 1:
+            raise InputError(
+                f"nodes.{name}.words: 'part_of_speech' splits at the words of a node PartOfSpeech; "
+                f"expected one such node, got {nodes}"
+            )
+
+    def _check_selection(self) -> None:
+        """Whether what is asked of a student is what its task gives."""
+        if isinstance(self.data, TaskData):
+            if self.selection.by == "loss":
+                raise InputError(
+                    "selection.by: 'loss' is for the classification of texts; expected 'score'"
+                )
+            return
+        if self.selection.thresholds != "none":
+            raise InputError(
+                "selection.thresholds: classes of texts have none, got "
+                f"{self.selection.thresholds!r}; expected 'none'"
+            )
+        if isinstance(self.objective, CoTeaching):
+            raise InputError(
+                "objective: CoTeaching combines submissions and gold of spans; expected "
+                "WeightedSum or UncertaintyWeighting for the classification of texts"
+            )
+        if asked := [it for it in self.baselines if it != "vote"]:
+            raise InputError(
+                f"baselines: {asked[0]!r} is for the extraction of spans; expected none for the "
+                "classification of texts"
             )
 
 
@@ -204,6 +284,8 @@ def _check_choices(part: Any, place: str) -> None:
         value, hint = getattr(part, entry.name), hints[entry.name]
         here = f"{place}.{entry.name}".lstrip(".")
         literals = [it for it in (hint, *get_args(hint)) if get_origin(it) is Literal]
+        if isinstance(value, tuple) and any(get_origin(it) is tuple for it in get_args(hint)):
+            literals = []  # what may be given instead of a choice
         choices = [choice for it in literals for choice in get_args(it)]
         for chosen in value if isinstance(value, tuple) else (value,):
             if choices and chosen is not None and chosen not in choices:
@@ -221,7 +303,12 @@ def gold_only(recipe: Recipe, longer: float = 1.0) -> Recipe:
     nodes: dict[str, Node] = {
         k: node for k, node in recipe.nodes.items() if isinstance(node, Gold | Student)
     }
-    edges = {k: edge for k, edge in recipe.edges.items() if edge.source in nodes}
+    spoken = recipe.part_of_speech()
+    if spoken is not None and recipe.student()[1].words == "part_of_speech":
+        nodes[spoken[0]] = spoken[1]  # its words are the tokens', though nobody learns from it
+    edges = {
+        k: edge for k, edge in recipe.edges.items() if isinstance(nodes.get(edge.source), Gold)
+    }
     return replace(
         recipe,
         name="gold_only",

@@ -62,7 +62,7 @@ def _run(options: Options) -> Table:
     from transformers.utils.logging import disable_progress_bar
 
     from coteach.training.checkpoint import replacing_folder
-    from coteach.training.extracting import load_extractor
+    from coteach.training.loading import load_extractor
 
     disable_progress_bar()
     if bool(options.drop) != (options.output is not None):

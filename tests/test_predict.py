@@ -19,7 +19,7 @@ from rich.console import Console
 from coteach.predict import main
 from coteach.recipe import Recipe
 from coteach.score import compare
-from coteach.training.extracting import load_extractor
+from coteach.training.loading import load_extractor
 from coteach.training.run import run
 
 ROOT = Path(__file__).parents[1]

@@ -117,7 +117,7 @@ def test_check(recipe: Recipe) -> None:
         ),
         (
             {"edges": {**edges, "more": Edge("gold", "student")}},
-            "edges.more: the objective combines only the edges 'teams' .* and 'gold'",
+            "edges.more.source: 'gold' teaches its heads by 'gold' already",
         ),
         (
             {"nodes": {**nodes, "student": replace(student, encoder_config={"hidden_size": 8})}},

@@ -6,7 +6,7 @@ import pytest
 import tiny_task
 
 from coteach.teams import main
-from coteach.training.extracting import load_extractor
+from coteach.training.loading import load_extractor
 
 TEXT = "この城は青森にある。"
 

@@ -9,7 +9,7 @@ import tiny_task
 from coteach.data.shinra import read_annotation_file
 from coteach.evaluation.thresholds import choose_thresholds
 from coteach.thresholds import main
-from coteach.training.extracting import load_extractor
+from coteach.training.loading import load_extractor
 
 
 @pytest.fixture(scope="module")

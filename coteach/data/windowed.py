@@ -5,8 +5,8 @@ from __future__ import annotations
 import gc
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
@@ -21,15 +21,13 @@ from datasets.exceptions import DatasetGenerationError
 from torch import Tensor
 
 from coteach.data.pages import Annotations, Page
-from coteach.data.store import StoredValues
 from coteach.errors import InputError
 from coteach.model.alignment import Aligner
-from coteach.model.extraction import assemble
-from coteach.model.iob2 import CLASSES, IGNORE, Fit, Locator, encode, fill
-from coteach.model.windows import windows
+from coteach.model.iob2 import CLASSES, IGNORE, Fit, Locator, encode, tag_pieces
+from coteach.model.windows import Window, windows
 
 BATCH = 1000  # windows that are counted together
-FORMAT = 2  # part of the cache's key: raise it when a row's meaning changes
+FORMAT = 3  # part of the cache's key: raise it when a row's meaning changes
 
 FEATURES = Features(
     {
@@ -38,9 +36,30 @@ FEATURES = Features(
         "has_text": List(Value("bool")),  # per token: a token without text carries no label
         "spans": List(List(Value("int32"))),  # (source, attribute, start, stop) in the window
         "processed": List(Value("bool")),  # per source
+        "is_first": Value("bool"),  # whether it is its page's first window
+        "is_cut": Value("bool"),  # whether the rest of its text is left out
         "fit": List(List(Value("int32"))),  # per source, on a page's first window only
+        "label": Value("int32"),  # the class of the whole text, IGNORE where it has none
     }
 )
+
+
+@dataclass(frozen=True)
+class TagSource:
+    """A source whose spans, of several classes, become one tag sequence: O, and B and I of each.
+
+    Attributes:
+        annotations: what it says; the attributes of its spans are classes.
+        classes: names of the classes; ``tags`` is one of O and twice as many.
+    """
+
+    annotations: Annotations
+    classes: tuple[str, ...]
+
+    @property
+    def tags(self) -> tuple[str, ...]:
+        """Names of the tags, 2 × classes + 1, in the order of their numbers."""
+        return ("O", *(f"{prefix}-{name}" for name in self.classes for prefix in "BI"))
 
 
 @dataclass(frozen=True)
@@ -51,8 +70,11 @@ class Windowed:
         rows: one window a row, as FEATURES has it.
         sources: names of the annotation sources, in the order of every source axis.
         attributes: names of the attributes, in the order of every attribute axis.
-        fits: per source, how its spans fit the tokens.
-        processed: per source, how many of the pages with text it processed.
+        fits: per source, tag sources among them, how its spans fit the tokens.
+        processed: per source, likewise, how many of the pages with text it processed.
+        tag_sources: the sources of one tag sequence each: name → its tags, in the order of the
+            axis of tag sources.
+        classes: how many classes a text can be of; 0 where texts have none.
     """
 
     rows: Dataset
@@ -60,17 +82,45 @@ class Windowed:
     attributes: tuple[str, ...]
     fits: Mapping[str, Fit]
     processed: Mapping[str, int]
+    tag_sources: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    classes: int = 0
+
+    def only(self, page_ids: Collection[str]) -> Windowed:
+        """The windows of some pages; figures of the sources stay those of all."""
+        wanted = frozenset(page_ids)
+        numbers = [n for n, page_id in enumerate(self.rows["page_id"]) if page_id in wanted]
+        return replace(self, rows=self.rows.select(numbers))
+
+    @property
+    def cut(self) -> int:
+        """How many texts are longer than the one window that each has, where texts have classes."""
+        return sum(int(pc.sum(it).as_py()) for (it,) in _batches(self.rows, "is_cut"))
 
     @property
     def pages(self) -> int:
         """How many pages have text."""
-        fits = pc.list_value_length(self.rows.data.column("fit"))  # a page's first window has some
-        return pc.sum(pc.greater(fits, 0)).as_py()
+        return sum(int(pc.sum(first).as_py()) for (first,) in _batches(self.rows, "is_first"))
 
     @cached_property
     def lengths(self) -> np.ndarray:
         """Content tokens of every window, (windows,), int32."""
-        return pc.list_value_length(self.rows.data.column("input_ids")).to_numpy()
+        return np.concatenate(
+            [ids.value_lengths().to_numpy() for (ids,) in _batches(self.rows, "input_ids")]
+        )
+
+    def label_counts(self) -> Tensor:
+        """How many windows are of each class, (1, classes), int64."""
+        labels = np.concatenate(
+            [found.to_numpy(zero_copy_only=False) for (found,) in _batches(self.rows, "label")]
+        )
+        counts = np.bincount(labels[labels != IGNORE], minlength=self.classes)
+        return torch.from_numpy(counts.astype(np.int64)).unsqueeze(0)
+
+    def tag_counts(self, source: str) -> Tensor:
+        """How often each tag of a tag source stands in its labels, (1, tags), int64."""
+        counts = self._counts(source, len(self.tag_sources[source]) // 2)
+        outside = counts[0].sum() - counts[:, 1:].sum()  # of all tokens that it knows
+        return torch.from_numpy(np.array([[outside, *counts[:, 1:].flatten()]]))
 
     def class_counts(self, source: str) -> Tensor:
         """How often O, B and I stand in a source's labels, (attributes, 3), int64.
@@ -78,11 +128,16 @@ class Windowed:
         Counted in every window of the pages it processed, overlaps twice, as in the original
         code.
         """
-        number = self.sources.index(source)
-        counts = np.zeros((len(self.attributes), CLASSES), dtype=np.int64)
+        return torch.from_numpy(self._counts(source, len(self.attributes)))
+
+    def _counts(self, source: str, attributes: int) -> np.ndarray:
+        """O, B and I of each of a source's attributes, or of a tag source's classes."""
+        names = [*self.sources, *self.tag_sources]
+        number = names.index(source)
+        counts = np.zeros((attributes, CLASSES), dtype=np.int64)
         for has_text, spans, processed in _batches(self.rows, "has_text", "spans", "processed"):
             sizes = has_text.value_lengths().to_numpy()
-            known = _flat(processed).reshape(-1, len(self.sources))[:, number]
+            known = _flat(processed).reshape(-1, len(names))[:, number]
             text = _flat(has_text) & np.repeat(known, sizes)
             # Labelled tokens with text before each token of the batch.
             before = np.concatenate([[0], np.cumsum(text)])
@@ -95,7 +150,7 @@ class Windowed:
             begins = (start >= 0).astype(np.int64)
             inside = before[place + stop] - before[place + np.maximum(start, 0)] - begins
             np.add.at(counts, attribute, np.stack([-begins - inside, begins, inside], axis=1))
-        return torch.from_numpy(counts)
+        return counts
 
     def labelled_rate(self, source: str) -> float:
         """The share of all tokens with text that lie in windows of pages a source processed."""
@@ -114,6 +169,10 @@ def build_windows(
     overlap: int,
     cache: Path,
     processes: int = 1,
+    *,
+    tag_sources: Sequence[TagSource] = (),
+    labels: Mapping[str, int] | None = None,
+    classes: int = 0,
 ) -> Windowed:
     """Tokenise, align and cut pages; read from ``cache`` where the same was done before.
 
@@ -126,6 +185,10 @@ def build_windows(
         window: content tokens a window; ``overlap`` of them shared by two.
         cache: folder of the Arrow files.
         processes: that share the work.
+        tag_sources: whose labels to hold as one tag sequence each.
+        labels: the class of each page, where pages are texts to classify. Each is then one
+            window, and what that does not hold is left out.
+        classes: how many there are.
 
     Raises:
         InputError: no page has any text, a page cannot be read, or the cache cannot be written.
@@ -138,8 +201,18 @@ def build_windows(
         raise InputError.at(
             cache, None, f"no place for tokenised pages: {error.strerror}"
         ) from None
-    key = _fingerprint(pages, page_ids, sources, attributes, aligner, window, overlap)
-    job = _Job(pages, tuple(page_ids), tuple(sources), tuple(attributes), aligner, window, overlap)
+    job = _Job(
+        pages,
+        tuple(page_ids),
+        tuple(sources),
+        tuple(attributes),
+        aligner,
+        window,
+        overlap,
+        tuple(tag_sources),
+        labels,
+    )
+    key = _fingerprint(job)
     # One part a process: the library would take a longer list apart, page by page, in memory.
     cuts = np.linspace(0, len(page_ids), min(processes, len(page_ids)) + 1, dtype=int).tolist()
     parts = [range(start, stop) for start, stop in pairwise(cuts)]
@@ -158,23 +231,26 @@ def build_windows(
         raise _why(error, cache) from None
     finally:
         gc.unfreeze()
-    fits = np.zeros((len(sources), 4), dtype=np.int64)
-    processed = np.zeros(len(sources), dtype=np.int64)
-    for fit, flags in _batches(rows, "fit", "processed"):
-        first = fit.value_lengths().to_numpy() > 0  # of a page's windows
-        fits += _flat(fit.flatten()).reshape(-1, *fits.shape).sum(axis=0)
-        processed += _flat(flags).reshape(-1, len(sources))[first].sum(axis=0)
-    names = tuple(source.name for source in sources)
+    everyone = [*sources, *(source.annotations for source in tag_sources)]
+    fits = np.zeros((len(everyone), 4), dtype=np.int64)
+    processed = np.zeros(len(everyone), dtype=np.int64)
+    for fit, flags, is_first in _batches(rows, "fit", "processed", "is_first"):
+        first = is_first.to_numpy(zero_copy_only=False)
+        fits += _flat(fit.flatten()).reshape(first.sum(), *fits.shape).sum(axis=0)
+        processed += _flat(flags).reshape(len(first), len(everyone))[first].sum(axis=0)
+    names = [source.name for source in everyone]
     return Windowed(
         rows,
-        names,
+        tuple(source.name for source in sources),
         tuple(attributes),
         {name: Fit(*fit) for name, fit in zip(names, fits.tolist(), strict=True)},
         dict(zip(names, processed.tolist(), strict=True)),
+        {source.annotations.name: source.tags for source in tag_sources},
+        classes,
     )
 
 
-def _batches(rows: Dataset, *columns: str) -> Iterator[list[pa.ListArray]]:
+def _batches(rows: Dataset, *columns: str) -> Iterator[list[Any]]:
     """Columns of some windows at a time, without Python objects."""
     for table in rows.select_columns(list(columns)).with_format("arrow").iter(BATCH):
         yield [table.column(name).combine_chunks() for name in columns]
@@ -207,6 +283,8 @@ class _Job:
     aligner: Aligner
     window: int
     overlap: int
+    tag_sources: tuple[TagSource, ...]
+    labels: Mapping[str, int] | None
 
 
 def _rows(parts: list[range], job: _Job) -> Iterator[dict[str, Any]]:
@@ -229,7 +307,18 @@ def _page_rows(page_id: str, job: _Job) -> Iterator[dict[str, Any]]:
         found, fit = encode(known, locate, job.attributes)
         fits.append([fit.exact, fit.grown, fit.overlapping, fit.lost])
         spans += [(number, *token_span) for token_span in found]
-    for index, cut in enumerate(windows(len(tokens.ids), job.window, job.overlap)):
+    for number, tagged in enumerate(job.tag_sources, start=len(job.sources)):
+        values = tagged.annotations.on(page_id)
+        processed.append(values is not None)
+        found, fit = tag_pieces(values or (), tokens, tagged.classes)
+        fits.append([fit.exact, fit.grown, fit.overlapping, fit.lost])
+        spans += [(number, *token_span) for token_span in found]
+    cuts = windows(len(tokens.ids), job.window, job.overlap)
+    label = IGNORE if job.labels is None else job.labels.get(page_id, IGNORE)
+    is_cut = job.labels is not None and len(cuts) > 1
+    if job.labels is not None:  # a text without a token is of a class, too
+        cuts = cuts[:1] or [Window(0, 0, 0, 0)]
+    for index, cut in enumerate(cuts):
         yield {
             "page_id": page_id,
             "input_ids": tokens.ids[cut.start : cut.stop],
@@ -240,62 +329,32 @@ def _page_rows(page_id: str, job: _Job) -> Iterator[dict[str, Any]]:
                 if start < cut.stop and stop > cut.start
             ],
             "processed": processed,
+            "is_first": index == 0,
+            "is_cut": is_cut,
             "fit": fits if index == 0 else [],
+            "label": label,
         }
 
 
-def _fingerprint(
-    pages: Mapping[str, Page],
-    page_ids: Sequence[str],
-    sources: Sequence[Annotations],
-    attributes: Sequence[str],
-    aligner: Aligner,
-    window: int,
-    overlap: int,
-) -> str:
+def _fingerprint(job: _Job) -> str:
     """A key that changes with anything the rows depend on."""
     digest = hashlib.sha256()
+    sources = [*job.sources, *(source.annotations for source in job.tag_sources)]
 
     def add(*parts: object) -> None:
         digest.update(json.dumps(parts, ensure_ascii=True, default=str).encode())
 
-    add(FORMAT, aligner.fingerprint, window, overlap, list(attributes))
-    held = []  # on disk are too many values to be read here once more
+    add(FORMAT, job.aligner.fingerprint, job.window, job.overlap, list(job.attributes))
+    add([source.classes for source in job.tag_sources], job.labels is None)
+    held = []  # values on disk, or yet to be computed, have a digest that stands for them
     for source in sources:
-        add(source.name, source.values.digest if isinstance(source.values, StoredValues) else None)
-        if not isinstance(source.values, StoredValues):
+        known = getattr(source.values, "digest", None)
+        add(source.name, known)
+        if known is None:
             held.append(source.values)
-    for page_id in page_ids:
+    for page_id in job.page_ids:
         processed = [it.processed is None or page_id in it.processed for it in sources]
         values = [sorted(it.get(page_id, ())) for it in held]
-        add(page_id, pages[page_id].text, processed, values)
+        label = (job.labels or {}).get(page_id)
+        add(page_id, job.pages[page_id].text, processed, values, label)
     return digest.hexdigest()[:32]
-
-
-class Collator:
-    """Rows of a ``Windowed`` as one batch of tensors.
-
-    The batch holds ``input_ids`` and ``attention_mask`` (batch, tokens), and ``labels``
-    (batch, tokens, sources, attributes), int8: O, B, I, or −100 on special tokens, padding,
-    tokens without text, and wherever the source did not process the page.
-    """
-
-    def __init__(self, windowed: Windowed, tokenizer: Any) -> None:
-        self.shape = (len(windowed.sources), len(windowed.attributes))
-        self.tokenizer = tokenizer
-
-    def __call__(self, rows: Sequence[Mapping[str, Any]]) -> dict[str, Tensor]:
-        ids, mask = assemble([row["input_ids"] for row in rows], self.tokenizer)
-        labels = np.full((*ids.shape, *self.shape), IGNORE, dtype=np.int8)
-        for number, row in enumerate(rows):
-            # A view on the window's content: what is written here is written into the batch.
-            content = labels[number, 1 : len(row["input_ids"]) + 1]
-            content[:, np.asarray(row["processed"], dtype=bool)] = 0
-            for source, *span in row["spans"]:
-                fill(content[:, source], [span])
-            content[~np.asarray(row["has_text"], dtype=bool)] = IGNORE
-        return {
-            "input_ids": ids,
-            "attention_mask": mask,
-            "labels": torch.from_numpy(labels),
-        }

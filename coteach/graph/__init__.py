@@ -2,8 +2,21 @@
 
 from coteach.graph.edges import Edge
 from coteach.graph.gates import Gate, Through
-from coteach.graph.nodes import Aggregated, Gold, Node, Predicted, Student, Submissions
-from coteach.graph.objectives import CoTeaching, Objective, WeightedSum
+from coteach.graph.nodes import (
+    Aggregated,
+    Gold,
+    Node,
+    PartOfSpeech,
+    Predicted,
+    Student,
+    Submissions,
+)
+from coteach.graph.objectives import (
+    CoTeaching,
+    Objective,
+    UncertaintyWeighting,
+    WeightedSum,
+)
 from coteach.graph.weights import Agreement, DevScore, Equal, Given, TeamWeights
 
 __all__ = [
@@ -18,10 +31,12 @@ __all__ = [
     "Gold",
     "Node",
     "Objective",
+    "PartOfSpeech",
     "Predicted",
     "Student",
     "Submissions",
     "TeamWeights",
     "Through",
+    "UncertaintyWeighting",
     "WeightedSum",
 ]

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -11,7 +13,8 @@ from torch import Tensor
 from coteach.errors import InputError
 from coteach.graph.gates import Step, Through
 from coteach.losses import ClassBalancedFocal, CrossEntropy
-from coteach.model.iob2 import CLASSES, IGNORE
+from coteach.model.iob2 import IGNORE
+from coteach.model.student import StudentOutput
 
 
 @dataclass(frozen=True)
@@ -47,6 +50,44 @@ class Edge:
 
 
 @dataclass(frozen=True)
+class Answer:
+    """What of a student's output an edge compares, and with what of a batch.
+
+    Attributes:
+        unit: what is labelled: tokens for several attributes each, by a head a source; tokens by
+            an auxiliary head with tags of its own; or whole texts, by their classes.
+        number: of the auxiliary head.
+    """
+
+    unit: Literal["attributes", "tags", "classes"] = "attributes"
+    number: int = 0
+
+    def logits(self, output: StudentOutput) -> Tensor:
+        """(batch, positions, heads, attributes, classes), float32 at least.
+
+        An auxiliary head is one that tags for one attribute with as many classes as it has tags;
+        a class head does so at one position, the text.
+        """
+        logits = output.logits
+        if self.unit == "tags":
+            assert output.tags is not None
+            logits = output.tags[self.number][:, :, None, None]
+        elif self.unit == "classes":
+            assert logits is not None
+            logits = logits[:, None, None, None]
+        assert logits is not None
+        return logits if logits.dtype == torch.float64 else logits.float()
+
+    def labels(self, batch: Mapping[str, Tensor]) -> Tensor:
+        """(batch, positions, sources, attributes), integer, −100 where nothing is known."""
+        if self.unit == "tags":
+            return batch["tags"].unsqueeze(-1)
+        if self.unit == "classes":
+            return batch["classes"][:, None, None, None]
+        return batch["labels"]
+
+
+@dataclass(frozen=True)
 class EdgeSums:
     """An edge's losses on a batch, summed over tokens.
 
@@ -77,6 +118,8 @@ class BoundEdge:
         heads: where their heads stand on the head axis of the student's logits.
         weights: (members, attributes), the members' weights, mean 1 over the members.
         class_counts: (attributes, classes) of the training gold.
+        answer: which of the student's logits, and which labels.
+        names: of the heads, for people; None: those of the members.
     """
 
     def __init__(
@@ -87,9 +130,13 @@ class BoundEdge:
         heads: list[int],
         weights: Tensor,
         class_counts: Tensor,
+        answer: Answer | None = None,
+        names: Sequence[str] | None = None,
     ) -> None:
         self.edge = edge
         self.members = members
+        self.names = list(members if names is None else names)
+        self.answer = answer or Answer()
         self.heads = heads
         self.weights = weights
         self.class_weights = edge.loss.class_weights(class_counts)
@@ -111,8 +158,8 @@ class BoundEdge:
         """Compare the student's heads with what the sources say.
 
         Args:
-            logits: (batch, tokens, heads, attributes, 3), every head of the student.
-            labels: (batch, tokens, sources, attributes), every source.
+            logits: (batch, tokens, heads, attributes, classes), every head, of ``answer``.
+            labels: (batch, tokens, sources, attributes), every source, of ``answer``.
             step: the moment, for the gate.
         """
         logits, labels_of_members = _select(logits, self.heads), _select(labels, self._sources)
@@ -129,7 +176,7 @@ class BoundEdge:
         The losses are linear in the target, so that it is Σ_c share_c · loss(c).
 
         Args:
-            logits: (batch, tokens, members, attributes, 3).
+            logits: (batch, tokens, members, attributes, classes).
             labels: (batch, tokens, members, attributes); members that do not know a position
                 have no say in it, and no loss.
         """
@@ -138,7 +185,7 @@ class BoundEdge:
         # Where all who know a position weigh nothing, nothing is agreed on.
         total = says.sum(dim=2, keepdim=True).clamp(min=1e-12)
         agreed = torch.zeros_like(logits[..., 0])
-        for tag in range(CLASSES):
+        for tag in range(logits.shape[-1]):
             share = (says * (labels == tag)).sum(dim=2, keepdim=True) / total
             target = torch.where(known, tag, IGNORE)
             agreed = agreed + share * self.edge.loss(logits, target, self.class_weights)

@@ -9,11 +9,13 @@ from typing import Any, Literal
 from coteach.aggregation import Method
 from coteach.errors import InputError
 from coteach.graph.weights import Equal, TeamWeights
+from coteach.model.configuration import Pooling
 
 
 @dataclass(frozen=True)
 class Gold:
-    """An annotation node: the gold of the training pages. It teaches the head "output"."""
+    """An annotation node: the gold of the training pages, spans or classes. It teaches the head
+    "output"."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +61,28 @@ class Predicted:
 
 
 @dataclass(frozen=True)
+class PartOfSpeech:
+    """An annotation node: the parts of speech that a morphological analyser finds in any text,
+    at no cost (part-of-speech paper, §3.2.3). Each edge from it gives the student an auxiliary
+    head of the edge's name, on the edge's layer: O, and B and I of every class."""
+
+    analyzer: Literal["mecab", "sudachi"] = "mecab"
+    """Who analyses. Sudachi needs pip install coteach[sudachi]."""
+    dictionary: str = "unidic_lite"
+    """MeCab: unidic_lite, ipadic or unidic, where their packages are installed, or the folder of a
+    compiled dictionary, such as NEologd's (the paper's); Sudachi: small, core or full."""
+    user_dictionary: Path | None = None
+    """A compiled user dictionary of MeCab's, read beside the dictionary."""
+    tag_set: Literal["unidic", "ipadic"] | None = None
+    """How the dictionary names parts of speech; None: known by its name. A folder needs it."""
+    classes: tuple[str, ...] = ("名詞", "副詞", "形容詞")
+    """The classes to tell apart (the paper's: noun, adverb, adjective)."""
+    mapping: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    """Class → beginnings of the analyser's parts of speech, such as "接尾辞,名詞的"; for classes of
+    your own, or instead of the tag set's table."""
+
+
+@dataclass(frozen=True)
 class Student:
     """A model that is trained: an encoder and the heads that its edges give it."""
 
@@ -69,9 +93,21 @@ class Student:
     """The encoder's configuration with its model_type, where encoder is None."""
     tokenizer: str | None = None
     """Name or folder of the tokenizer; None: the encoder's."""
-    words: Literal["mecab"] | None = None
-    """Split text at MeCab words before the tokenizer, so that its pieces end where words end.
-    Tokenizers of the class BertJapaneseTokenizer do so by themselves."""
+    trained_layers: Literal["all", "read"] | tuple[int, ...] = "all"
+    """What of the encoder learns: all of it; only the layers that some edge's head reads, the rest
+    frozen with the embeddings (part-of-speech paper, §3.4), also where that edge weighs 0, as for
+    its single-task twin; or layers by number, from 1, where 0 is the embeddings and −1 the last.
+    Heads always learn."""
+    head_dropout: float | None = None
+    """Dropout before the main heads; None: the encoder's own rate, or 0.1."""
+    pooling: Pooling = "first"
+    """Where texts are classified, what the head reads: the first token ([CLS]), or the mean of all
+    tokens."""
+    words: Literal["mecab", "part_of_speech"] | None = None
+    """Split text before the tokenizer: at MeCab words, so that its pieces end where words end, or,
+    with a node PartOfSpeech, at the words of its classes, what lies between being left whole, so
+    that no piece crosses a boundary of those (part-of-speech paper, §3.3). Tokenizers of the class
+    BertJapaneseTokenizer split at MeCab's words by themselves."""
     mecab_options: str = ""
     """MeCab's options for words; by default unidic-lite. On the command line with "=", as in
     --nodes.student.mecab-options="-d DICTIONARY"."""
@@ -88,4 +124,4 @@ class Student:
     """Whether p_mean uses the teams' weights. With equal weights the two are the same."""
 
 
-Node = Gold | Submissions | Aggregated | Predicted | Student
+Node = Gold | Submissions | Aggregated | Predicted | PartOfSpeech | Student

@@ -8,12 +8,12 @@ processes give the very loss of one large batch.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from coteach.errors import InputError
 from coteach.graph.edges import BoundEdge, EdgeSums
@@ -54,11 +54,59 @@ class WeightedSum:
     def __call__(
         self, sums: Mapping[str, EdgeSums], edges: Mapping[str, BoundEdge], totals: Tensor
     ) -> Tensor:
-        shares = [
-            edges[name].edge.weight * edge_sums.losses.sum() / total.clamp(min=1e-12)
-            for (name, edge_sums), total in zip(sums.items(), totals, strict=True)
-        ]
+        return torch.stack(_weighted_means(sums, edges, totals)).sum()
+
+
+@dataclass(frozen=True)
+class UncertaintyWeighting:
+    """Σ exp(−s) × weight × mean loss + s / 2, with a learned s = log σ² for each edge (Kendall et
+    al. 2018, eq. 10 with cross-entropies; the part-of-speech paper, §3.4, names it as the
+    alternative to its fixed weights). Every s starts at 0, where this is ``WeightedSum`` but for
+    the constant, and learns at the heads' rate. An edge of weight 0 has no s."""
+
+
+class LearnedWeighting(nn.Module):
+    """``UncertaintyWeighting`` with the parameters that it learns.
+
+    Args:
+        names: of the edges that weigh more than 0, each with a parameter.
+    """
+
+    def __init__(self, names: Sequence[str]) -> None:
+        super().__init__()
+        self.names = tuple(names)
+        self.log_variances = nn.Parameter(torch.zeros(len(self.names)))
+
+    def totals(self, counts: Mapping[str, Tensor]) -> Tensor:
+        """As of ``WeightedSum``."""
+        return WeightedSum().totals(counts)
+
+    def forward(
+        self, sums: Mapping[str, EdgeSums], edges: Mapping[str, BoundEdge], totals: Tensor
+    ) -> Tensor:
+        """The micro-batch's share; the terms s / 2 are shared out by what edges have to say."""
+        means = dict(zip(sums, _weighted_means(sums, edges, totals), strict=True))
+        denominators = dict(zip(sums, totals, strict=True))
+        shares = [torch.zeros_like(totals[0])]
+        for name, logarithm in zip(self.names, self.log_variances, strict=True):
+            said = sums[name].counts.sum() / denominators[name].clamp(min=1e-12)
+            shares.append(torch.exp(-logarithm) * means[name] + said * logarithm / 2)
         return torch.stack(shares).sum()
+
+    def figures(self) -> dict[str, float]:
+        """What each edge's loss is multiplied by now, for the log."""
+        weights = torch.exp(-self.log_variances.detach()).tolist()
+        return {f"weight_{name}": w for name, w in zip(self.names, weights, strict=True)}
+
+
+def _weighted_means(
+    sums: Mapping[str, EdgeSums], edges: Mapping[str, BoundEdge], totals: Tensor
+) -> list[Tensor]:
+    """Weight × the micro-batch's share of the mean loss, of every edge."""
+    return [
+        edges[name].edge.weight * edge_sums.losses.sum() / total.clamp(min=1e-12)
+        for (name, edge_sums), total in zip(sums.items(), totals, strict=True)
+    ]
 
 
 @dataclass(frozen=True)
@@ -73,6 +121,9 @@ class CoTeaching:
     has gold, else L_t (or L_g / r where no team speaks), with means over all positions of the
     batch. r is 1, or with ``gold_scale="inverse_rate"`` the share of training positions that
     have gold.
+
+    Any other edge, such as one from parts of speech, is added: its weight times its mean loss
+    over all positions it says something about.
     """
 
     teams: str = "teams"
@@ -96,14 +147,29 @@ class CoTeaching:
             raise InputError(f"labelled_rate must be in (0, 1], got {self.labelled_rate}")
 
     def totals(self, counts: Mapping[str, Tensor]) -> Tensor:
-        teams, gold = counts[self.teams], counts[self.gold]
+        others = [count.sum() for name, count in counts.items() if not self._is_main(name)]
+        main = self._main_totals(counts[self.teams], counts[self.gold])
+        return torch.cat([main, torch.stack(others)]) if others else main
+
+    def __call__(
+        self, sums: Mapping[str, EdgeSums], edges: Mapping[str, BoundEdge], totals: Tensor
+    ) -> Tensor:
+        others = {name: of for name, of in sums.items() if not self._is_main(name)}
+        main = self._main_share(sums, edges, totals[: len(totals) - len(others)])
+        added = _weighted_means(others, edges, totals[len(totals) - len(others) :])
+        return torch.stack([main, *added]).sum()
+
+    def _is_main(self, edge: str) -> bool:
+        return edge in (self.teams, self.gold)
+
+    def _main_totals(self, teams: Tensor, gold: Tensor) -> Tensor:
         if self.combination == "example":
             present = teams.sum(dim=(1, 2)) + gold.sum(dim=(1, 2)) > 0
             return present.sum().float().unsqueeze(0)
         # One total per team, since L_t is the mean over teams of each team's own mean.
         return torch.cat([teams.sum(dim=(0, 2)), gold.sum().unsqueeze(0)])
 
-    def __call__(
+    def _main_share(
         self, sums: Mapping[str, EdgeSums], edges: Mapping[str, BoundEdge], totals: Tensor
     ) -> Tensor:
         team_weight, gold_weight = edges[self.teams].edge.weight, edges[self.gold].edge.weight

@@ -1,17 +1,22 @@
 """The student and all that ships with it: this folder imports nothing else of coteach.
 
-Importing one of its three classes makes students known to transformers:
-``AutoModel.from_pretrained(student)``, ``pipeline("attribute-extraction", model=student)``. A
-student is saved with the files of this folder, by which the same works without coteach, with
-``trust_remote_code=True``.
+Importing one of its classes makes students known to transformers:
+``AutoModel.from_pretrained(student)``, ``pipeline("attribute-extraction", model=student)``,
+``pipeline("student-text-classification", model=student)``. A student is saved with the files of
+this folder, by which the same works without coteach, with ``trust_remote_code=True``.
 """
 
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .registration import AttributeExtractionPipeline, Student, StudentConfig
+    from .registration import (
+        AttributeExtractionPipeline,
+        ClassificationPipeline,
+        Student,
+        StudentConfig,
+    )
 
-__all__ = ["AttributeExtractionPipeline", "Student", "StudentConfig"]
+__all__ = ["AttributeExtractionPipeline", "ClassificationPipeline", "Student", "StudentConfig"]
 
 
 def __getattr__(name: str) -> Any:

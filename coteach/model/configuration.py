@@ -10,25 +10,46 @@ OUTPUT_HEAD = "output"
 TASK = "attribute-extraction"
 """The name under which transformers knows the pipeline of students."""
 
+CLASSIFICATION_TASK = "student-text-classification"
+"""The same for students that classify texts."""
+
 Probability = Literal["p", "p_out", "p_mean"]
+Pooling = Literal["first", "mean"]
 
 
 class StudentConfig(PreTrainedConfig):
-    """An encoder, and heads that tag its tokens in IOB2 for every attribute.
+    """An encoder, and heads: those of its main task, and auxiliary ones.
+
+    The main task is either to tag the encoder's tokens in IOB2 for every attribute, by several
+    heads, or to classify a text, by one.
 
     Args:
         encoder: the encoder's own configuration (as a dictionary, with its ``model_type``).
-        attributes: names of the attributes, in the order of every attribute axis.
+        attributes: names of the attributes, in the order of every attribute axis; none for a
+            student that classifies.
         heads: ``{"name": …, "layer": …}``, in the order of every head axis. A layer counts from
             0 (the embeddings) or, negative, from the end, −1 being the last. The head named
             "output" learns from the gold; the others are teacher heads, one per team.
+        classes: names of the classes of a text, in the order of every class axis; none for a
+            student that extracts.
+        class_layer: the layer that the class head reads.
+        pooling: what the class head reads of it: the "first" token ([CLS]), or the "mean" of all
+            tokens but padding.
+        pair_separator: the id of the token between the two texts of a pair; what follows it is
+            the second segment, for encoders that tell two. None for single texts.
+        preprocessing: steps of ``preprocess``, done to a text before it is classified.
+        auxiliary_heads: ``{"name": …, "layer": …, "tags": […]}``, heads that tag tokens in one
+            sequence, for the encoder's sake; no prediction is made of them.
         teacher_weights: the weight of each teacher head in p_mean, (teachers,) or
             (teachers, attributes); None for equal weights, as in the paper.
         head_dropout: dropout before the heads; None for the encoder's own rate, or 0.1.
+        auxiliary_dropout: dropout before the auxiliary heads (part-of-speech paper, §3.4: 0.1).
         window: content tokens of a window, and ``overlap`` between two windows (510 and 100 in
             the original code).
-        words: "mecab" to split text at MeCab words before the tokenizer, None to leave it be.
-        mecab_options: MeCab's command line for ``words``, for example "-d DICTIONARY".
+        words: "mecab" to split text at MeCab words before the tokenizer, "part_of_speech" at the
+            stretches of ``part_of_speech``, None to leave it be.
+        mecab_options: MeCab's command line for "mecab", for example "-d DICTIONARY".
+        part_of_speech: for "part_of_speech": the description of a ``PartOfSpeechLabeler``.
         trim_head: lines at the top of a page that are not read, and ``trim_tail`` at its end.
         thresholds: the minimal confidence, per attribute, of the values that p finds; None, and
             an attribute that is left out, for no minimum.
@@ -41,12 +62,20 @@ class StudentConfig(PreTrainedConfig):
         encoder: dict[str, Any] | PreTrainedConfig | None = None,
         attributes: list[str] | None = None,
         heads: list[dict[str, Any]] | None = None,
+        classes: list[str] | None = None,
+        class_layer: int = -1,
+        pooling: Pooling = "first",
+        pair_separator: int | None = None,
+        preprocessing: list[str] | None = None,
+        auxiliary_heads: list[dict[str, Any]] | None = None,
         teacher_weights: list[Any] | None = None,
         head_dropout: float | None = None,
+        auxiliary_dropout: float = 0.1,
         window: int = 510,
         overlap: int = 100,
         words: str | None = None,
         mecab_options: str = "",
+        part_of_speech: dict[str, Any] | None = None,
         trim_head: int = 0,
         trim_tail: int = 0,
         thresholds: dict[str, float] | None = None,
@@ -56,16 +85,28 @@ class StudentConfig(PreTrainedConfig):
             encoder = encoder.to_dict()
         self.encoder = encoder or {"model_type": "bert"}
         self.attributes = list(attributes or [])
-        self.heads = list(heads or [{"name": OUTPUT_HEAD, "layer": -1}])
+        self.classes = list(classes or [])
+        alone = [] if self.classes else [{"name": OUTPUT_HEAD, "layer": -1}]
+        self.heads = list(heads or alone)
+        self.class_layer = class_layer
+        self.pooling = pooling
+        self.pair_separator = pair_separator
+        self.preprocessing = list(preprocessing or [])
+        self.auxiliary_heads = list(auxiliary_heads or [])
         self.teacher_weights = teacher_weights
         self.head_dropout = head_dropout
+        self.auxiliary_dropout = auxiliary_dropout
         self.window = window
         self.overlap = overlap
         self.words = words
         self.mecab_options = mecab_options
+        self.part_of_speech = part_of_speech
         self.trim_head = trim_head
         self.trim_tail = trim_tail
         self.thresholds = thresholds
+        if self.classes:  # where other tools look for them
+            kwargs["id2label"] = dict(enumerate(self.classes))
+            kwargs["label2id"] = {name: number for number, name in enumerate(self.classes)}
         super().__init__(**kwargs)
 
     @property
@@ -97,11 +138,15 @@ class StudentConfig(PreTrainedConfig):
         """
         from transformers.pipelines import PIPELINE_REGISTRY
 
-        # By this import, too, the pipeline's file is among those saved with a student.
+        # By these imports, too, the pipelines' files are among those saved with a student.
+        from .classification_pipeline import ClassificationPipeline
         from .pipeline import AttributeExtractionPipeline
 
         if TASK in PIPELINE_REGISTRY.get_supported_tasks():
             return {}
+        if self.classes:
+            implementation = f"classification_pipeline.{ClassificationPipeline.__name__}"
+            return {CLASSIFICATION_TASK: {"impl": implementation, "pt": ["AutoModel"]}}
         implementation = f"pipeline.{AttributeExtractionPipeline.__name__}"
         return {TASK: {"impl": implementation, "pt": ["AutoModel"]}}
 

@@ -35,6 +35,7 @@ def build_aligner(tokenizer: Any, config: Any) -> Aligner:
         tokenizer,
         words=config.words,
         mecab_options=config.mecab_options,
+        part_of_speech=config.part_of_speech,
         trim_head=config.trim_head,
         trim_tail=config.trim_tail,
     )

@@ -1,14 +1,18 @@
-"""Makes students and their pipeline known to transformers."""
+"""Makes students and their pipelines known to transformers."""
 
 from transformers import AutoConfig, AutoModel
 from transformers.pipelines import PIPELINE_REGISTRY
 
-from .configuration import TASK, StudentConfig
+from .classification_pipeline import ClassificationPipeline
+from .configuration import CLASSIFICATION_TASK, TASK, StudentConfig
 from .pipeline import AttributeExtractionPipeline
 from .student import Student
 
-__all__ = ["AttributeExtractionPipeline", "Student", "StudentConfig"]
+__all__ = ["AttributeExtractionPipeline", "ClassificationPipeline", "Student", "StudentConfig"]
 
 AutoConfig.register(StudentConfig.model_type, StudentConfig)
 AutoModel.register(StudentConfig, Student)
 PIPELINE_REGISTRY.register_pipeline(TASK, AttributeExtractionPipeline, pt_model=AutoModel)
+PIPELINE_REGISTRY.register_pipeline(
+    CLASSIFICATION_TASK, ClassificationPipeline, pt_model=AutoModel
+)

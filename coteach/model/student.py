@@ -1,9 +1,9 @@
-"""The student: any BERT-like encoder with one IOB2 head per teacher and one for the gold."""
+"""The student: any BERT-like encoder with the heads of its task, and auxiliary heads."""
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,10 +21,13 @@ class StudentOutput(ModelOutput):
     """What a forward pass gives.
 
     Attributes:
-        logits: (batch, tokens, heads, attributes, 3), float; the last axis is O, B, I.
+        logits: of an extracting student (batch, tokens, heads, attributes, 3), float, the last
+            axis being O, B, I; of a classifying one (batch, classes).
+        tags: of every auxiliary head (batch, tokens, tags), where they were asked for.
     """
 
     logits: Tensor | None = None
+    tags: tuple[Tensor, ...] | None = None
 
 
 @dataclass
@@ -53,11 +56,13 @@ class TagProbabilities:
 
 
 class Student(PreTrainedModel):
-    """An encoder whose token states are tagged by several heads in one matrix product.
+    """An encoder whose token states are tagged by several heads, or whose texts are classified.
 
-    The heads that read the same layer are the rows of one linear layer, ordered head,
+    The tagging heads that read the same layer are the rows of one linear layer, ordered head,
     attribute, class; so nine teams cost one product, and a head whose team is absent from a
-    batch still gets a (zero) gradient.
+    batch still gets a (zero) gradient. A class head is one linear layer on the first token or
+    the mean. Auxiliary heads (part-of-speech paper, §3.4: dropout, then a linear layer, on any
+    layer) tag tokens in one sequence each, and only where they are asked for.
     """
 
     config_class = StudentConfig
@@ -72,8 +77,15 @@ class Student(PreTrainedModel):
         names = config.head_names
         if len(set(names)) != len(names):
             raise ValueError(f"heads must have different names, got {names}")
-        if not config.attributes:
-            raise ValueError("a student needs at least one attribute, got none")
+        if not config.attributes and not config.classes:
+            raise ValueError("a student needs at least one attribute, or classes; got none")
+        if config.classes and (config.attributes or names):
+            raise ValueError(
+                "a student either tags attributes or classifies, got the attributes "
+                f"{config.attributes} and the heads {names} beside the classes {config.classes}"
+            )
+        if config.pooling not in ("first", "mean"):
+            raise ValueError(f'pooling={config.pooling!r}: expected "first" or "mean"')
         encoder_config = config.encoder_config()
         if encoder_config.is_encoder_decoder:
             raise ValueError(
@@ -83,17 +95,27 @@ class Student(PreTrainedModel):
         self.encoder = AutoModel.from_config(encoder_config, **_without_pooler(encoder_config))
         depth, width = encoder_config.num_hidden_layers, encoder_config.hidden_size
         self._layers = [_absolute(head["layer"], depth, head["name"]) for head in config.heads]
+        self._class_layer = _absolute(config.class_layer, depth, OUTPUT_HEAD)
+        self._auxiliary_layers = [
+            _absolute(head["layer"], depth, head["name"]) for head in config.auxiliary_heads
+        ]
         self._last = depth
         rate = config.head_dropout
         if rate is None:
             rate = getattr(encoder_config, "hidden_dropout_prob", 0.1)
         self.dropout = nn.Dropout(rate)
+        self.auxiliary_dropout = nn.Dropout(config.auxiliary_dropout)
         per_head = len(config.attributes) * CLASSES
         self.heads = nn.ModuleDict(
             {
                 str(layer): nn.Linear(width, self._layers.count(layer) * per_head)
                 for layer in sorted(set(self._layers))
             }
+        )
+        if config.classes:
+            self.classifier = nn.Linear(width, len(config.classes))
+        self.auxiliary = nn.ModuleList(
+            nn.Linear(width, len(head["tags"])) for head in config.auxiliary_heads
         )
         # Where the heads stand once the layers' products are joined, back in the heads' order.
         joined = sorted(range(len(names)), key=lambda head: self._layers[head])
@@ -137,12 +159,13 @@ class Student(PreTrainedModel):
 
         Args:
             other: of the same encoder and the same words. Heads are matched by name and layer,
-                their rows by attribute; what the other does not have stays as it is.
+                their rows by attribute, a class head's by class, an auxiliary head's by tag;
+                what the other does not have stays as it is.
 
         Raises:
             ValueError: the other reads other tokens, or its encoder is another.
         """
-        for name in ("words", "mecab_options"):
+        for name in ("words", "mecab_options", "part_of_speech"):
             wanted, given = getattr(other.config, name), getattr(self.config, name)
             if given != wanted:
                 raise ValueError(
@@ -150,13 +173,12 @@ class Student(PreTrainedModel):
                 )
         self.encoder.load_state_dict(other.encoder.state_dict())
         places = other._rows()
-        for key, rows in self._rows().items():
+        for key, (mine, rows) in self._rows().items():
             if key in places:
                 self.adopted += [key[0]] if key[0] not in self.adopted else []
-                mine: Any = self.heads[str(key[1])]
-                theirs: Any = other.heads[str(key[1])]
-                mine.weight[rows] = theirs.weight[places[key]]
-                mine.bias[rows] = theirs.bias[places[key]]
+                theirs, their_rows = places[key]
+                mine.weight[rows] = theirs.weight[their_rows]
+                mine.bias[rows] = theirs.bias[their_rows]
 
     def without(self, teams: Collection[str]) -> Student:
         """The same student without some of its teachers' heads.
@@ -183,13 +205,22 @@ class Student(PreTrainedModel):
         student.adopt(self)
         return student.eval()
 
-    def _rows(self) -> dict[tuple[str, int, str], slice]:
-        """(head, layer, attribute) → its three rows in the layer's linear layer."""
-        result, seen = {}, dict.fromkeys(self._layers, 0)
+    def _rows(self) -> dict[tuple[str, int, str], tuple[Any, slice]]:
+        """(head, layer, what it tells apart) → a linear layer, and its rows there."""
+        result: dict[tuple[str, int, str], tuple[Any, slice]] = {}
+        seen = dict.fromkeys(self._layers, 0)
         for name, layer in zip(self.config.head_names, self._layers, strict=True):
             for attribute in self.config.attributes:
-                result[name, layer, attribute] = slice(seen[layer], seen[layer] + CLASSES)
+                rows = slice(seen[layer], seen[layer] + CLASSES)
+                result[name, layer, attribute] = (self.heads[str(layer)], rows)
                 seen[layer] += CLASSES
+        for row, name in enumerate(self.config.classes):
+            key = (OUTPUT_HEAD, self._class_layer, name)
+            result[key] = (self.classifier, slice(row, row + 1))
+        for number, head in enumerate(self.config.auxiliary_heads):
+            for row, tag in enumerate(head["tags"]):
+                key = (head["name"], self._auxiliary_layers[number], tag)
+                result[key] = (self.auxiliary[number], slice(row, row + 1))
         return result
 
     def _init_weights(self, module: nn.Module) -> None:
@@ -207,33 +238,101 @@ class Student(PreTrainedModel):
         """Replace the encoder's embedding matrix."""
         self.encoder.set_input_embeddings(value)
 
+    @property
+    def read_layers(self) -> list[int]:
+        """The layers that some head reads, from 0, the embeddings; sorted."""
+        main = [self._class_layer] if self.config.classes else self._layers
+        return sorted({*main, *self._auxiliary_layers})
+
+    def train_only(self, layers: Collection[int]) -> None:
+        """Freeze the encoder but for some of its layers; every head goes on learning.
+
+        What comes before the first of them is run without autograd: nothing there asks for a
+        gradient.
+
+        Args:
+            layers: counted from 1, the first one; 0 stands for the embeddings. Negative ones
+                count from the end.
+
+        Raises:
+            ValueError: there is no such layer, or the encoder keeps its layers in no list.
+        """
+        stack = layer_stack(self.encoder)
+        self.encoder.requires_grad_(False)
+        for layer in layers:
+            place = _absolute(layer, len(stack), "train_only")
+            (stack[place - 1] if place else self.encoder.embeddings).requires_grad_(True)
+
     def forward(
-        self, input_ids: Tensor, attention_mask: Tensor | None = None, **_: Any
+        self,
+        input_ids: Tensor,
+        attention_mask: Tensor | None = None,
+        tags: bool = False,
+        **_: Any,
     ) -> StudentOutput:
-        """Tag logits of every head.
+        """The logits of every head.
 
         Args:
             input_ids: (batch, tokens), integer, with the special tokens.
             attention_mask: (batch, tokens), 1 for tokens, 0 for padding; None for all tokens.
+            tags: whether the auxiliary heads answer too.
         """
-        wants_hidden = any(layer != self._last for layer in self._layers)
+        auxiliary = self._auxiliary_layers if tags else []
+        main = [self._class_layer] if self.config.classes else self._layers
+        segments = {}
+        tells_segments = getattr(self.encoder.config, "type_vocab_size", 0) > 1
+        if self.config.pair_separator is not None and tells_segments:
+            segments["token_type_ids"] = self._segments(input_ids, attention_mask)
         encoded = self.encoder(
             input_ids=input_ids,
             attention_mask=attention_mask,
-            output_hidden_states=wants_hidden,
+            output_hidden_states=any(layer != self._last for layer in (*main, *auxiliary)),
             return_dict=True,
+            **segments,
         )
-        products = []
-        for name, linear in self.heads.items():
-            layer = int(name)
+
+        def states(layer: int) -> Tensor:
             last = layer == self._last
-            states = encoded.last_hidden_state if last else encoded.hidden_states[layer]
-            products.append(linear(self.dropout(states)))
-        shape = (*input_ids.shape, len(self._layers), len(self.config.attributes), CLASSES)
+            return encoded.last_hidden_state if last else encoded.hidden_states[layer]
+
+        if self.config.classes:
+            logits = self._classify(states(self._class_layer), attention_mask)
+        else:
+            logits = self._tag(states, input_ids.shape)
+        if not tags:
+            return StudentOutput(logits=logits)
+        answers = [
+            head(self.auxiliary_dropout(states(layer)))
+            for head, layer in zip(self.auxiliary, auxiliary, strict=True)
+        ]
+        return StudentOutput(logits=logits, tags=tuple(answers))
+
+    def _segments(self, input_ids: Tensor, attention_mask: Tensor | None) -> Tensor:
+        """0 up to the first separator, 1 behind it, 0 for padding; (batch, tokens)."""
+        separators = (input_ids == self.config.pair_separator).long()
+        behind = separators.cumsum(dim=1) - separators > 0
+        return (behind if attention_mask is None else behind & (attention_mask > 0)).long()
+
+    def _classify(self, states: Tensor, attention_mask: Tensor | None) -> Tensor:
+        """(batch, tokens, width) → (batch, classes)."""
+        if self.config.pooling == "first":
+            pooled = states[:, 0]
+        elif attention_mask is None:
+            pooled = states.mean(dim=1)
+        else:
+            known = attention_mask.unsqueeze(-1).to(states.dtype)
+            pooled = (states * known).sum(dim=1) / known.sum(dim=1)
+        return self.classifier(self.dropout(pooled))
+
+    def _tag(self, states: Callable[[int], Tensor], batch: Sequence[int]) -> Tensor:
+        """The states of layers → (batch, tokens, heads, attributes, 3)."""
+        products = [
+            linear(self.dropout(states(int(layer)))) for layer, linear in self.heads.items()
+        ]
+        shape = (*batch, len(self._layers), len(self.config.attributes), CLASSES)
         if len(products) == 1:
-            return StudentOutput(logits=products[0].view(shape))
-        joined = torch.cat(products, dim=-1).view(shape)
-        return StudentOutput(logits=joined[:, :, self._order])
+            return products[0].view(shape)
+        return torch.cat(products, dim=-1).view(shape)[:, :, self._order]
 
     def probabilities(self, logits: Tensor) -> TagProbabilities:
         """Every view of what the student believes, from ``forward``'s logits."""
@@ -256,6 +355,19 @@ class Student(PreTrainedModel):
         weights = torch.tensor(self.config.teacher_weights, device=teachers.device)
         weights = weights.reshape(len(weights), -1, 1)  # (teachers, attributes or 1, 1)
         return (teachers * weights).sum(dim=-3) / weights.sum(dim=0)
+
+
+def layer_stack(encoder: nn.Module) -> nn.ModuleList:
+    """An encoder's layers, the first one first.
+
+    Raises:
+        ValueError: it keeps them in no list of that length.
+    """
+    depth: Any = getattr(encoder.config, "num_hidden_layers", None)
+    for module in encoder.modules():
+        if isinstance(module, nn.ModuleList) and len(module) == depth:
+            return module
+    raise ValueError(f"{type(encoder).__name__}: expected a list of its {depth} layers, found none")
 
 
 def _absolute(layer: int, depth: int, name: str) -> int:

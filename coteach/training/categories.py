@@ -18,6 +18,7 @@ from rich.table import Table
 
 from coteach.data.corpus import Corpus, load_corpus
 from coteach.data.files import replacing
+from coteach.data.sources import TaskData
 from coteach.errors import InputError
 from coteach.evaluation.significance import macro_f1_difference
 from coteach.recipe import Recipe
@@ -34,7 +35,7 @@ def categories_of(recipe: Recipe) -> dict[str, Recipe]:
     Raises:
         InputError: the recipe's parts do not fit, or the categories cannot be listed.
     """
-    parts = recipe.data.parts()
+    parts = recipe.data.parts() if isinstance(recipe.data, TaskData) else {}
     if parts:
         recipe.check()
     return {
@@ -113,7 +114,7 @@ def describe_categories(
     errors: dict[str, str] = {}
     for category, recipe in recipes.items():
         try:
-            corpus = load_corpus(recipe.data, recipe.seed, recipe.cache)
+            corpus = load_corpus(recipe.task_data(), recipe.seed, recipe.cache)
         except InputError as error:
             errors[category] = str(error)
         else:

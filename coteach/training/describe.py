@@ -5,6 +5,7 @@ from __future__ import annotations
 import resource
 import sys
 import time
+from collections.abc import Sequence
 from itertools import islice
 
 import numpy as np
@@ -14,13 +15,15 @@ from rich.console import Console
 from rich.table import Table
 
 from coteach.data.batches import plan_epoch
-from coteach.data.corpus import Corpus, load_corpus
-from coteach.data.windowed import Collator
+from coteach.data.classification import LabelledTexts
+from coteach.data.collator import Collator
+from coteach.data.corpus import Corpus
+from coteach.data.windowed import Windowed
 from coteach.graph.gates import Step
 from coteach.recipe import Recipe
 from coteach.training.loop import Plan, train_step
 from coteach.training.optimizers import build_optimizer
-from coteach.training.prepare import Prepared, prepare, prepare_gold_only
+from coteach.training.prepare import Prepared, load_data, prepare, prepare_gold_only
 from coteach.training.room import check_writable
 
 TRIAL_STEPS = 5
@@ -35,8 +38,8 @@ def dry_run(recipe: Recipe, console: Console | None = None) -> None:
     console = console or Console(highlight=False)
     recipe.check()
     check_writable(recipe.cache, "no place for tokenised pages")
-    corpus = load_corpus(recipe.data, recipe.seed, recipe.cache)
-    describe_defects(corpus, console)
+    corpus = load_data(recipe)
+    describe_input(corpus, console)
     prepared = prepare(recipe, corpus)
     parts = [prepared]
     if "gold_only" in recipe.baselines:
@@ -99,9 +102,10 @@ def _peak_memory() -> str:
     return f"{resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**30:.1f} GiB"
 
 
-def describe_defects(corpus: Corpus, console: Console) -> None:
-    """Print what was skipped or remarkable in the files that were read."""
-    for line in corpus.defects.report():
+def describe_input(corpus: Corpus | LabelledTexts, console: Console) -> None:
+    """Print what was skipped, changed or remarkable in the files that were read."""
+    lines = corpus.remarks if isinstance(corpus, LabelledTexts) else corpus.defects.report()
+    for line in lines:
         console.print(line, markup=False, soft_wrap=True)
 
 
@@ -117,22 +121,44 @@ def describe(prepared: Prepared, console: Console) -> None:
         graph.add_column(heading, overflow="fold")
     for name, edge in prepared.graph.edges.items():
         spec = edge.edge
-        for number, (member, head) in enumerate(zip(edge.members, edge.heads, strict=True)):
+        for number, (member, head) in enumerate(zip(edge.members, edge.names, strict=True)):
             weights = edge.weights[number]
             shown = f"{spec.weight:g} × {float(weights.mean()):.2f}"
             if float(weights.max() - weights.min()) > 1e-6:
                 shown += f" ({float(weights.min()):.2f} to {float(weights.max()):.2f})"
-            head_name = prepared.student.config.head_names[head]
             loss = type(spec.loss).__name__ if number == 0 else "″"
-            graph.add_row(name, member, head_name, str(spec.layer), loss, shown)
+            graph.add_row(name, member, head, str(spec.layer), loss, shown)
     console.print(graph)
     for name, edge in prepared.graph.edges.items():
-        if edge.class_weights is not None:
+        if edge.class_weights is not None and edge.answer.unit == "attributes":
             classes = ", ".join(f"{w:.3f}" for w in edge.class_weights.mean(dim=0).tolist())
             console.print(
                 f"Class weights of edge {name!r} (O, B, I; mean over attributes): {classes}"
             )
 
+    sources = [source.name for of in prepared.sources.values() for source in of.sources]
+    tagged = [of.tags.annotations.name for of in prepared.sources.values() if of.tags is not None]
+    if sources or tagged:
+        console.print(_fits(prepared.everything, [*sources, *tagged]))
+    gold_fit = prepared.windowed.fits.get("gold")
+    if gold_fit is not None and gold_fit.total:
+        missed = gold_fit.total - gold_fit.exact
+        console.print(
+            f"{missed} of {gold_fit.total} gold spans ({100 * missed / gold_fit.total:.1f} %) "
+            "cannot be hit exactly with these tokens."
+        )
+    if adopted := prepared.student.adopted:
+        names = [name for edge in prepared.graph.edges.values() for name in edge.names]
+        new = [name for name in names if name not in adopted]
+        console.print(
+            f"Goes on from a student: heads that keep what they know: {', '.join(adopted)}; "
+            f"new: {', '.join(new) or 'none'}"
+        )
+    console.print(_size(prepared))
+
+
+def _fits(windowed: Windowed, sources: Sequence[str]) -> Table:
+    """How the spans of sources fit the tokens."""
     data = Table(
         title="Data",
         title_justify="left",
@@ -142,29 +168,32 @@ def describe(prepared: Prepared, console: Console) -> None:
     )
     for heading in ("source", "pages", "spans", "exact", "grown", "overlapping", "lost"):
         data.add_column(heading, justify="left" if heading == "source" else "right")
-    for bundle in prepared.sources.values():
-        for source in bundle.sources:
-            fit_ = prepared.windowed.fits[source.name]
-            known = prepared.windowed.processed[source.name]
-            figures = (known, fit_.total, fit_.exact, fit_.grown, fit_.overlapping, fit_.lost)
-            data.add_row(source.name, *(f"{figure:,}" for figure in figures))
-    console.print(data)
-    gold_fit = prepared.windowed.fits.get("gold")
-    if gold_fit is not None and gold_fit.total:
-        missed = gold_fit.total - gold_fit.exact
-        console.print(
-            f"{missed} of {gold_fit.total} gold spans ({100 * missed / gold_fit.total:.1f} %) "
-            "cannot be hit exactly with these tokens."
+    for name in sources:
+        fit = windowed.fits[name]
+        figures = (fit.total, fit.exact, fit.grown, fit.overlapping, fit.lost)
+        shown = (f"{figure:,}" for figure in (windowed.processed[name], *figures))
+        data.add_row(name, *shown)
+    return data
+
+
+def _size(prepared: Prepared) -> str:
+    """How much there is to learn from, and how many parameters learn."""
+    corpus, windowed = prepared.corpus, prepared.windowed
+    if isinstance(corpus, LabelledTexts):
+        splits = {"training": corpus.train, "dev": corpus.dev, "report": corpus.report or ()}
+        shown = ", ".join(f"{len(ids):,} {name}" for name, ids in splits.items())
+        cut = prepared.everything.cut
+        text = f"{shown} texts, {len(corpus.classes)} classes"
+        if cut:
+            text += f"; {cut:,} are longer than a window of {prepared.student.config.window} tokens"
+            text += ", of which the rest is not read"
+    else:
+        text = (
+            f"{windowed.pages:,} training pages with text, {len(windowed.rows):,} windows, "
+            f"{len(corpus.attributes)} attributes"
         )
-    if adopted := prepared.student.adopted:
-        new = [name for name in prepared.student.config.head_names if name not in adopted]
-        console.print(
-            f"Goes on from a student: heads that keep what they know: {', '.join(adopted)}; "
-            f"new: {', '.join(new) or 'none'}"
-        )
-    console.print(
-        f"{prepared.windowed.pages:,} training pages with text, "
-        f"{len(prepared.windowed.rows):,} windows, "
-        f"{len(prepared.corpus.attributes)} attributes; "
-        f"{sum(p.numel() for p in prepared.student.parameters()) / 1e6:.1f} M parameters"
-    )
+    parameters = list(prepared.student.parameters())
+    learning = sum(p.numel() for p in parameters if p.requires_grad)
+    text += f"; {sum(p.numel() for p in parameters) / 1e6:.1f} M parameters"
+    frozen = any(not p.requires_grad for p in parameters)
+    return text + (f", of which {learning / 1e6:.2f} M learn" if frozen else "")

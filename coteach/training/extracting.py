@@ -4,42 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-import torch
 from accelerate import Accelerator
 from accelerate.utils import gather_object
-from safetensors import SafetensorError
-from transformers import AutoTokenizer
 
 from coteach.data.corpus import Corpus
 from coteach.data.sources import Split
-from coteach.errors import InputError, in_one_line
-from coteach.model import Student
 from coteach.model.alignment import Tokens
 from coteach.model.extraction import Extraction, Extractor
 from coteach.model.spans import Span
+from coteach.training.loading import load_extractor
 
-__all__ = ["extract", "load_extractor", "predict_split", "values_of"]
-
-
-def load_extractor(student: str | Path, batch_size: int = 16) -> Extractor:
-    """A student from a folder or the Hub, ready to read text, on a GPU where there is one.
-
-    Raises:
-        InputError: it cannot be loaded.
-    """
-    if batch_size < 1:
-        raise InputError(f"batch_size: expected at least 1, got {batch_size}")
-    try:
-        model: Any = Student.from_pretrained(student)
-        extractor = Extractor(model, AutoTokenizer.from_pretrained(student), batch_size)
-    except (OSError, RuntimeError, SafetensorError, ValueError) as error:
-        raise InputError(
-            f"student {str(student)!r} cannot be loaded: {in_one_line(error)}"
-        ) from None
-    model.to("cuda" if torch.cuda.is_available() else "cpu").eval()
-    return extractor
+__all__ = ["extract", "predict_split", "values_of"]
 
 
 def predict_split(

@@ -20,7 +20,8 @@ from torch.utils.data import DataLoader
 from tqdm.auto import tqdm
 
 from coteach.data.batches import plan_epoch
-from coteach.data.windowed import Collator, Windowed
+from coteach.data.collator import Collator
+from coteach.data.windowed import Windowed
 from coteach.graph.build import StudentGraph
 from coteach.graph.gates import Step
 from coteach.recipe import Optimisation, Selection
@@ -37,14 +38,14 @@ class Progress:
 
     Attributes:
         step: optimiser steps done.
-        best: the best figure that selection has seen.
+        best: the best figure that selection has seen; a loss counts negative.
         best_step: where.
         waited: evaluations since.
         history: every evaluation, with its step.
     """
 
     step: int = 0
-    best: float = -1.0
+    best: float | None = None
     best_step: int = 0
     waited: int = 0
     history: list[dict[str, float]] = field(default_factory=list)
@@ -106,7 +107,7 @@ def fit(
         keep: called when the figure that selection names is the best so far.
     """
     plan = Plan.of(len(windowed.rows), optimisation, selection, accelerator.num_processes)
-    optimizer = build_optimizer(graph.student, optimisation)
+    optimizer = build_optimizer(graph.student, optimisation, graph.parameters())
     schedule = build_schedule(optimizer, optimisation, plan.total)
     progress = Progress()
     checkpoints = folder / "checkpoints"
@@ -114,6 +115,7 @@ def fit(
         _, state = load_checkpoint(checkpoint, graph.student, optimizer)
         schedule.load_state_dict(state["schedule"])
         progress = Progress(**state["progress"])
+        graph.load_state(state["graph"])
         if accelerator.scaler is not None:
             accelerator.scaler.load_state_dict(state["scaler"])
     model, optimizer = accelerator.prepare(graph.student, optimizer)
@@ -144,6 +146,8 @@ def fit(
             set_seed((seed * 1_000_003 + progress.step) % 2**31, device_specific=True)
             moment = Step(progress=progress.step / plan.total)
             running += train_step(model, graph, batches, accelerator, moment)
+            for parameter in graph.parameters():  # data-parallel training knows the student only
+                parameter.grad = accelerator.reduce(parameter.grad, "mean")
             if optimisation.clip_norm is not None:
                 accelerator.clip_grad_norm_(model.parameters(), optimisation.clip_norm)
             optimizer.step()
@@ -161,6 +165,7 @@ def fit(
                     learning_rate=float(schedule.get_last_lr()[0]),
                     seconds=seconds,
                     **losses,
+                    **graph.figures(),
                 )
                 bar.set_postfix(loss=f"{losses['loss']:.4f}", refresh=False)
                 running = Running()
@@ -169,16 +174,20 @@ def fit(
                 figures = dict(evaluate())
                 log("dev", progress.step, epoch=progress.step / plan.per_epoch, **figures)
                 progress.history.append({"step": progress.step, **figures})
-                figure = figures[selection.probability]
-                if figure > progress.best:
+                figure = selection.figure(figures)
+                if progress.best is None or figure > progress.best:
                     progress.best, progress.best_step, progress.waited = figure, progress.step, 0
                     keep()
                 else:
                     progress.waited += 1
-                bar.write(_line(progress, figures, selection))
+                bar.write(_line(progress, figures))
             due = evaluated or time.monotonic() - saved >= 60 * selection.checkpoint_every
             if due and accelerator.is_main_process:
-                state = {"schedule": schedule.state_dict(), "progress": asdict(progress)}
+                state = {
+                    "schedule": schedule.state_dict(),
+                    "progress": asdict(progress),
+                    "graph": graph.state(),
+                }
                 if accelerator.scaler is not None:
                     state["scaler"] = accelerator.scaler.state_dict()
                 save_checkpoint(
@@ -225,14 +234,14 @@ def train_step(
 ) -> Running:
     """Forward and backward of one step's micro-batches; the gradients are left in the model."""
     batches = [{k: v.to(accelerator.device) for k, v in batch.items()} for batch in batches]
-    totals = torch.stack([graph.totals(batch["labels"]) for batch in batches]).sum(dim=0)
+    totals = torch.stack([graph.totals(batch) for batch in batches]).sum(dim=0)
     totals = accelerator.reduce(totals, "sum")
     running = Running()
     for number, batch in enumerate(batches):
         is_last = number == len(batches) - 1
         with contextlib.nullcontext() if is_last else accelerator.no_sync(model):
-            logits = model(batch["input_ids"], batch["attention_mask"]).logits
-            sums = graph.losses(logits.float(), batch["labels"], moment)
+            output = model(batch["input_ids"], batch["attention_mask"], tags=graph.asks_for_tags)
+            sums = graph.losses(output, batch, moment)
             loss = graph.combine(sums, totals)
             # Data-parallel training averages gradients over processes; ours are shares of a sum.
             accelerator.backward(loss * accelerator.num_processes)
@@ -276,7 +285,11 @@ def _out_of_patience(progress: Progress, selection: Selection) -> bool:
     return selection.patience is not None and progress.waited >= selection.patience
 
 
-def _line(progress: Progress, figures: Mapping[str, float], selection: Selection) -> str:
-    shown = "  ".join(f"{name} {100 * value:.2f}" for name, value in figures.items())
+def _line(progress: Progress, figures: Mapping[str, float]) -> str:
+    shown = "  ".join(
+        f"{name} {value:.4f}" if name == "loss" else f"{name} {100 * value:.2f}"
+        for name, value in figures.items()
+    )
+    what = "" if "accuracy" in figures else "micro-F1  "
     mark = "  (best)" if progress.best_step == progress.step else ""
-    return f"step {progress.step}: dev micro-F1  {shown}{mark}"
+    return f"step {progress.step}: dev {what}{shown}{mark}"

@@ -2,20 +2,34 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from torch import nn
 from torch.optim import AdamW
 from torch.optim.lr_scheduler import LambdaLR
 
 from coteach.recipe import Optimisation
 
+HEADS = ("heads.", "classifier.", "auxiliary.")
 
-def build_optimizer(model: nn.Module, optimisation: Optimisation) -> AdamW:
-    """AdamW with the heads in groups of their own; one-dimensional weights do not decay."""
+
+def build_optimizer(
+    model: nn.Module, optimisation: Optimisation, own: Sequence[nn.Parameter] = ()
+) -> AdamW:
+    """AdamW with the heads in groups of their own; one-dimensional weights do not decay.
+
+    Args:
+        model: the student; its frozen parameters are left out.
+        optimisation: the learning rates and the decay.
+        own: parameters of the graph, at the heads' rate and without decay.
+    """
     groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:
-            key = (name.startswith("heads."), parameter.ndim > 1)
+            key = (name.startswith(HEADS), parameter.ndim > 1)
             groups.setdefault(key, []).append(parameter)
+    if own:
+        groups.setdefault((True, False), []).extend(own)
     rates = {False: optimisation.learning_rate, True: optimisation.head_learning_rate}
     return AdamW(
         [

@@ -11,12 +11,23 @@ import torch
 from accelerate.utils import set_seed
 from transformers import AutoTokenizer
 
-from coteach.data.corpus import Corpus
+from coteach.data.classification import ClassificationData, LabelledTexts
+from coteach.data.corpus import Corpus, load_corpus
 from coteach.data.windowed import Windowed, build_windows
 from coteach.errors import InputError, in_one_line
-from coteach.graph.build import Bundle, StudentGraph, bundles, head_layers, label_sources
+from coteach.graph.build import (
+    Bundle,
+    StudentGraph,
+    auxiliary_heads,
+    bundles,
+    head_layers,
+    label_sources,
+    part_of_speech_description,
+    tag_sources,
+)
 from coteach.graph.nodes import Student as StudentNode
 from coteach.model import Student, StudentConfig
+from coteach.model.alignment import Aligner
 from coteach.model.configuration import OUTPUT_HEAD
 from coteach.model.extraction import PADDED_TO, build_aligner
 from coteach.recipe import Recipe, gold_only
@@ -28,15 +39,28 @@ class Prepared:
     """Everything that training a recipe needs, before the first step."""
 
     recipe: Recipe
-    corpus: Corpus
+    corpus: Corpus | LabelledTexts
     sources: Mapping[str, Bundle]
     tokenizer: Any
     student: Student
     windowed: Windowed
     graph: StudentGraph
+    everything: Windowed
+    """The windows of all texts, also those of dev and report, where texts are classified."""
 
 
-def prepare(recipe: Recipe, corpus: Corpus) -> Prepared:
+def load_data(recipe: Recipe) -> Corpus | LabelledTexts:
+    """Read and check what a recipe learns from: pages and spans, or texts and classes.
+
+    Raises:
+        InputError: a file is missing or wrong.
+    """
+    if isinstance(recipe.data, ClassificationData):
+        return recipe.data.read(recipe.seed)
+    return load_corpus(recipe.data, recipe.seed, recipe.cache)
+
+
+def prepare(recipe: Recipe, corpus: Corpus | LabelledTexts) -> Prepared:
     """Build the student, the graph and the windows of a recipe.
 
     Raises:
@@ -47,35 +71,67 @@ def prepare(recipe: Recipe, corpus: Corpus) -> Prepared:
             "optimisation.precision: 'fp16' needs a GPU and none was found; expected 'no' or 'bf16'"
         )
     name, node = recipe.student()
-    sources = bundles(recipe.nodes, recipe.edges, corpus, predictions(recipe, corpus))
+    predicted = predictions(recipe, corpus) if isinstance(corpus, Corpus) else None
+    sources = bundles(recipe.nodes, recipe.edges, corpus, predicted)
     tokenizer = _load_tokenizer(name, node)
     student = _build_student(name, node, recipe, corpus, sources, tokenizer)
-    config = student.config
-    if recipe.selection.probability not in config.probability_names:
+    if recipe.selection.probability not in student.config.probability_names:
         raise InputError(
             f"selection.probability: this student has no {recipe.selection.probability!r}; "
-            f"expected one of {config.probability_names}"
+            f"expected one of {student.config.probability_names}"
         )
-    # Pages without gold teach nothing where the gold alone speaks.
-    only_gold = all(source is corpus.train.gold for source in label_sources(sources))
-    page_ids = corpus.train.page_ids if only_gold else corpus.page_ids
     try:
-        aligner = build_aligner(tokenizer, config)
+        aligner = build_aligner(tokenizer, student.config)
     except ValueError as error:
         raise InputError(f"nodes.{name}: {in_one_line(error)}") from None
-    windowed = build_windows(
+    windowed = _windowed(recipe, corpus, sources, aligner, student.config)
+    training = windowed
+    if isinstance(corpus, LabelledTexts):
+        training = windowed.only(corpus.train)
+    graph = StudentGraph(student, recipe.edges, recipe.objective, sources, training)
+    return Prepared(recipe, corpus, sources, tokenizer, student, training, graph, windowed)
+
+
+def _windowed(
+    recipe: Recipe,
+    corpus: Corpus | LabelledTexts,
+    sources: Mapping[str, Bundle],
+    aligner: Aligner,
+    config: Any,
+) -> Windowed:
+    """The windows of the training pages, or of all texts, of which every fold takes its own."""
+    tagged = tag_sources(sources)
+    if isinstance(corpus, LabelledTexts):
+        return build_windows(
+            corpus.pages,
+            list(corpus.pages),
+            [],
+            [],
+            aligner,
+            config.window,
+            0,
+            recipe.cache,
+            recipe.processes,
+            tag_sources=tagged,
+            labels=corpus.labels,
+            classes=len(corpus.classes),
+        )
+    # Pages without gold teach nothing where the gold alone speaks.
+    held = label_sources(sources)
+    only_gold = not tagged and all(source is corpus.train.gold for source in held)
+    page_ids = corpus.train.page_ids if only_gold else corpus.page_ids
+    return build_windows(
         corpus.pages,
         page_ids,
-        label_sources(sources),
+        held,
         corpus.attributes,
         aligner,
         config.window,
         config.overlap,
         recipe.cache,
         recipe.processes,
+        tag_sources=tagged,
     )
-    graph = StudentGraph(student, recipe.edges, recipe.objective, sources, windowed)
-    return Prepared(recipe, corpus, sources, tokenizer, student, windowed, graph)
 
 
 def prepare_gold_only(prepared: Prepared) -> Prepared:
@@ -112,19 +168,21 @@ def _build_student(
     name: str,
     node: StudentNode,
     recipe: Recipe,
-    corpus: Corpus,
+    corpus: Corpus | LabelledTexts,
     sources: Mapping[str, Bundle],
     tokenizer: Any,
 ) -> Student:
     """The student with a head for every member of every edge, its heads freshly drawn."""
+    spoken = recipe.part_of_speech() if node.words == "part_of_speech" else None
     config = StudentConfig(
         encoder=node.encoder_config,
-        attributes=list(corpus.attributes),
-        heads=head_layers(recipe.edges, sources),
-        teacher_weights=_mean_weights(node, sources),
+        **_task(node, recipe, corpus, sources, tokenizer),
+        auxiliary_heads=auxiliary_heads(recipe.edges, sources),
+        head_dropout=node.head_dropout,
         overlap=node.overlap,
         words=node.words,
         mecab_options=node.mecab_options,
+        part_of_speech=part_of_speech_description(*spoken) if spoken else None,
         trim_head=node.trim_head,
         trim_tail=node.trim_tail,
     )
@@ -138,6 +196,9 @@ def _build_student(
                 "pad_token_id": tokenizer.pad_token_id,
             }
             student = Student(config)
+        if node.trained_layers != "all":
+            read = student.read_layers
+            student.train_only(read if node.trained_layers == "read" else node.trained_layers)
     except (OSError, ValueError, KeyError) as error:
         raise InputError(
             f"nodes.{name}: the student cannot be built: {in_one_line(error)}"
@@ -146,12 +207,38 @@ def _build_student(
         raise InputError(f"nodes.{name}.overlap: expected at least 0, got {config.overlap}")
     longest = _longest_window(student.encoder)
     config.window = min(510, longest) if node.window is None else node.window
-    if not config.overlap < config.window <= longest:
+    least = 0 if config.classes else config.overlap
+    if not least < config.window <= longest:
         raise InputError(
-            f"nodes.{name}.window: expected more than the overlap ({config.overlap}) and at most "
+            f"nodes.{name}.window: expected more than the overlap ({least}) and at most "
             f"the {longest} content tokens of the encoder's positions, got {config.window}"
         )
     return student
+
+
+def _task(
+    node: StudentNode,
+    recipe: Recipe,
+    corpus: Corpus | LabelledTexts,
+    sources: Mapping[str, Bundle],
+    tokenizer: Any,
+) -> dict[str, Any]:
+    """What a student's configuration says of its main task."""
+    if isinstance(corpus, Corpus):
+        return {
+            "attributes": list(corpus.attributes),
+            "heads": head_layers(recipe.edges, sources),
+            "teacher_weights": _mean_weights(node, sources),
+        }
+    assert isinstance(recipe.data, ClassificationData)
+    (head,) = head_layers(recipe.edges, sources)
+    return {
+        "classes": list(corpus.classes),
+        "class_layer": head["layer"],
+        "pooling": node.pooling,
+        "pair_separator": tokenizer.sep_token_id if corpus.pairs else None,
+        "preprocessing": list(recipe.data.preprocessing),
+    }
 
 
 def _longest_window(encoder: Any) -> int:
@@ -168,7 +255,11 @@ def _mean_weights(node: StudentNode, sources: Mapping[str, Bundle]) -> list[Any]
     """The weights of p_mean, (teachers, attributes); None where they are equal."""
     if node.mean == "equal":
         return None
-    rows = [bundle.weights for bundle in sources.values() if OUTPUT_HEAD not in bundle.heads]
+    rows = [
+        bundle.weights
+        for bundle in sources.values()
+        if bundle.heads and OUTPUT_HEAD not in bundle.heads
+    ]
     if not rows or all(np.allclose(weights, 1) for weights in rows):
         return None
     return np.concatenate(rows).round(6).tolist()

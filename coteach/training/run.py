@@ -8,22 +8,22 @@ from typing import Any
 from accelerate import Accelerator
 from rich.console import Console
 
-from coteach.data.corpus import load_corpus
+from coteach.data.classification import LabelledTexts
+from coteach.data.corpus import Corpus
 from coteach.data.files import replacing
-from coteach.evaluation.scoreboard import Scoreboard
 from coteach.evaluation.shinra import total
 from coteach.evaluation.thresholds import choose_thresholds, threshold_table
 from coteach.model import StudentConfig
-from coteach.model.extraction import Extractor
 from coteach.recipe import Recipe
 from coteach.training.checkpoint import recover_folder, replacing_folder
-from coteach.training.describe import describe, describe_defects
-from coteach.training.extracting import extract, predict_split, values_of
+from coteach.training.classifying import class_evaluation, score_texts
+from coteach.training.describe import describe, describe_input
+from coteach.training.extracting import predict_split
 from coteach.training.loop import fit
-from coteach.training.prepare import Prepared, prepare, prepare_gold_only
+from coteach.training.prepare import Prepared, load_data, prepare, prepare_gold_only
 from coteach.training.record import write_recipe
 from coteach.training.room import check_room, check_writable, size_on_disk
-from coteach.training.scoring import score_run
+from coteach.training.scoring import score_run, span_evaluation
 
 
 def run(recipe: Recipe, folder: Path, console: Console | None = None) -> dict[str, Any]:
@@ -44,7 +44,7 @@ def run(recipe: Recipe, folder: Path, console: Console | None = None) -> dict[st
     recipe.check()
     check_writable(folder, "no place for the run")
     check_writable(recipe.cache, "no place for tokenised pages")
-    corpus = load_corpus(recipe.data, recipe.seed, recipe.cache)
+    corpus = load_data(recipe)
     prepared = prepare(recipe, corpus)  # what cannot be trained leaves no folder behind
     accelerator = _accelerator(recipe, folder)
     console = console or Console(highlight=False)
@@ -55,13 +55,15 @@ def run(recipe: Recipe, folder: Path, console: Console | None = None) -> dict[st
         check_room(folder, trainings * size_on_disk(prepared.student))
     accelerator.wait_for_everyone()
 
-    describe_defects(corpus, console)
+    describe_input(corpus, console)
     if "gold_only" in recipe.baselines:
         console.print("[bold]gold_only[/bold]: the same student, taught by the gold alone")
         _train(prepare_gold_only(prepared), folder / "gold_only", console)
     console.print(f"[bold]{recipe.name}[/bold]")
     dev = _train(prepared, folder, console)
 
+    if isinstance(corpus, LabelledTexts):
+        return score_texts(prepared, dev, folder, accelerator, console)
     return score_run(recipe, corpus, dev, folder, accelerator, console)
 
 
@@ -69,8 +71,10 @@ def _train(prepared: Prepared, folder: Path, console: Console) -> dict[str, Any]
     """Train a prepared student into ``folder/student``, unless that is done already.
 
     Returns:
-        What it reached on dev: the probability that selects, the step of the student that was
-        kept, and the micro-F1 of every probability as the student now gives it.
+        What it reached on dev: the step of the student that was kept; its "score", by which runs
+        are compared, higher being better, and the "score_name"; and its figures. For spans also
+        the probability that selects, and as "f1" the micro-F1 of every probability as the student
+        now gives it.
     """
     recipe = prepared.recipe
     folder.mkdir(parents=True, exist_ok=True)
@@ -79,17 +83,9 @@ def _train(prepared: Prepared, folder: Path, console: Console) -> dict[str, Any]
         recover_folder(folder / "student")
     accelerator.init_trackers("tensorboard")
     describe(prepared, console)
-    dev = prepared.corpus.dev
-    extractor = Extractor(prepared.student, prepared.tokenizer)
-    tokens = [extractor.aligner(prepared.corpus.pages[page_id].text) for page_id in dev.page_ids]
-
-    def evaluate() -> dict[str, float]:
-        results = extract(extractor, tokens, accelerator)
-        board = Scoreboard(dev)
-        return {
-            name: board.add(name, "student", values_of(dev, results, name))
-            for name in prepared.student.config.probability_names
-        }
+    corpus = prepared.corpus
+    evaluation = class_evaluation if isinstance(corpus, LabelledTexts) else span_evaluation
+    evaluate = evaluation(prepared, accelerator)
 
     def keep() -> None:
         if accelerator.is_main_process:
@@ -109,41 +105,56 @@ def _train(prepared: Prepared, folder: Path, console: Console) -> dict[str, Any]
         evaluate,
         keep,
     )
-    console.print(
-        f"Best dev micro-F1 ({recipe.selection.probability}): {100 * progress.best:.2f} at step "
-        f"{progress.best_step} of {progress.step}"
-    )
-    if progress.best == 0:
-        console.print(
-            "[bold]Nothing right on the dev pages[/bold]: this student has not learnt the task; "
-            "more epochs or other learning rates may help"
-        )
     best = next(of for of in progress.history if of["step"] == progress.best_step)
-    figures = {name: f1 for name, f1 in best.items() if name != "step"}
-    if recipe.selection.thresholds == "f1":
-        figures["p"] = _choose_thresholds(prepared, folder / "student", accelerator, console)
+    figures = {name: value for name, value in best.items() if name != "step"}
+    result: dict[str, Any] = {"step": progress.best_step}
+    if isinstance(corpus, LabelledTexts):
+        result |= {"score": figures["accuracy"], "score_name": "accuracy", "figures": figures}
+        console.print(
+            f"Best dev {'loss' if recipe.selection.by == 'loss' else 'accuracy'}: loss "
+            f"{figures['loss']:.4f}, accuracy {100 * figures['accuracy']:.2f} at step "
+            f"{progress.best_step} of {progress.step}"
+        )
+    else:
+        probability = recipe.selection.probability
+        console.print(
+            f"Best dev micro-F1 ({probability}): {100 * figures[probability]:.2f} at step "
+            f"{progress.best_step} of {progress.step}"
+        )
+        if figures[probability] == 0:
+            console.print(
+                "[bold]Nothing right on the dev pages[/bold]: this student has not learnt the "
+                "task; more epochs or other learning rates may help"
+            )
+        if recipe.selection.thresholds == "f1":
+            figures["p"] = _choose_thresholds(
+                prepared, corpus, folder / "student", accelerator, console
+            )
+        name = f"micro-F1 ({probability})"
+        result |= {"score": figures[probability], "score_name": name}
+        result |= {"probability": probability, "f1": figures}
     for tracker in accelerator.trackers:
         tracker.finish()  # end_training would also part the processes, which still score
     accelerator.wait_for_everyone()
-    return {
-        "probability": recipe.selection.probability,
-        "step": progress.best_step,
-        "f1": figures,
-    }
+    return result
 
 
 def _choose_thresholds(
-    prepared: Prepared, student: Path, accelerator: Accelerator, console: Console
+    prepared: Prepared,
+    corpus: Corpus,
+    student: Path,
+    accelerator: Accelerator,
+    console: Console,
 ) -> float:
     """Write the thresholds with the highest dev F1 into the kept student's configuration.
 
     Returns:
         The dev micro-F1 of p with them.
     """
-    dev = prepared.corpus.dev
-    _, results = predict_split(student, dev, prepared.corpus, accelerator, threshold=0.0)
+    dev = corpus.dev
+    _, results = predict_split(student, dev, corpus, accelerator, threshold=0.0)
     found = {page: result["p"] for page, result in zip(dev.page_ids, results, strict=True)}
-    chosen = choose_thresholds(dev.gold.values, found, prepared.corpus.attributes)
+    chosen = choose_thresholds(dev.gold.values, found, corpus.attributes)
     console.print(threshold_table(chosen))
     if accelerator.is_main_process:
         config = StudentConfig.from_pretrained(student)

@@ -1,9 +1,9 @@
-"""The table at the end of a run, and the files that go with it."""
+"""Students that extract spans: their figures on dev, the table at the end of a run, its files."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +16,32 @@ from coteach.data.files import replacing
 from coteach.data.shinra import write_submission
 from coteach.evaluation.scoreboard import Scoreboard
 from coteach.evaluation.tags import tag_counts, tags_of
+from coteach.model.extraction import Extractor
 from coteach.recipe import Recipe
-from coteach.training.extracting import predict_split, values_of
+from coteach.training.extracting import extract, predict_split, values_of
+from coteach.training.prepare import Prepared
 
-__all__ = ["score_run"]
+__all__ = ["score_run", "span_evaluation"]
+
+
+def span_evaluation(
+    prepared: Prepared, accelerator: Accelerator
+) -> Callable[[], Mapping[str, float]]:
+    """Gives the micro-F1 on the dev pages of a prepared student, as it is, by probability."""
+    corpus = prepared.corpus
+    assert isinstance(corpus, Corpus)
+    extractor = Extractor(prepared.student, prepared.tokenizer)
+    tokens = [extractor.aligner(corpus.pages[page_id].text) for page_id in corpus.dev.page_ids]
+
+    def evaluate() -> Mapping[str, float]:
+        results = extract(extractor, tokens, accelerator)
+        board = Scoreboard(corpus.dev)
+        return {
+            name: board.add(name, "student", values_of(corpus.dev, results, name))
+            for name in prepared.student.config.probability_names
+        }
+
+    return evaluate
 
 
 def score_run(
@@ -73,6 +95,7 @@ def score_run(
         }
     summary = {
         "recipe": recipe.name,
+        "task": "extraction",
         "seed": recipe.seed,
         "pages": {"training": len(corpus.page_ids), "labelled": len(corpus.train.page_ids)},
         "dev": dict(dev),

@@ -17,7 +17,7 @@ from coteach.errors import InputError
 from coteach.graph.build import without_gold
 from coteach.graph.nodes import Predicted
 from coteach.recipe import Recipe
-from coteach.training.extracting import load_extractor
+from coteach.training.loading import load_extractor
 from coteach.training.processes import processes
 
 __all__ = ["predictions"]

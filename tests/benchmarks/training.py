@@ -35,9 +35,10 @@ from transformers import (
 )
 
 from coteach.data.batches import plan_epoch
+from coteach.data.collator import Collator
 from coteach.data.page_folder import PageFolder
 from coteach.data.pages import Annotations
-from coteach.data.windowed import Collator, build_windows
+from coteach.data.windowed import build_windows
 from coteach.graph import CoTeaching, Edge, WeightedSum
 from coteach.graph.build import Bundle, StudentGraph
 from coteach.graph.gates import Step
@@ -93,6 +94,7 @@ def step_time(options: argparse.Namespace, vocabulary: int) -> None:
     windowed = SimpleNamespace(
         sources=tuple(sources),
         attributes=tuple(student.config.attributes),
+        classes=0,
         class_counts=lambda _: torch.tensor([[1000, 10, 30]] * attributes),
     )
     ones = torch.ones(len(TEAMS), attributes).numpy()

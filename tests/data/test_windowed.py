@@ -10,9 +10,10 @@ import torch
 from transformers import PreTrainedTokenizerFast
 
 import coteach.data.windowed
+from coteach.data.collator import Collator
 from coteach.data.pages import Annotations
 from coteach.data.store import store_values
-from coteach.data.windowed import Collator, Windowed
+from coteach.data.windowed import Windowed
 from coteach.errors import InputError
 from coteach.model.alignment import Aligner
 from coteach.model.iob2 import Fit

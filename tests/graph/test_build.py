@@ -10,10 +10,11 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedTokenizerFast
 
+from coteach.data.collator import Collator
 from coteach.data.corpus import Corpus
 from coteach.data.pages import Annotations
 from coteach.data.sources import Split
-from coteach.data.windowed import Collator, Windowed
+from coteach.data.windowed import Windowed
 from coteach.errors import InputError
 from coteach.graph import (
     CoTeaching,
@@ -32,6 +33,7 @@ from coteach.graph.objectives import Objective
 from coteach.losses import ClassBalancedFocal, class_balanced_weights, focal_loss
 from coteach.model import StudentConfig
 from coteach.model.spans import Span
+from coteach.model.student import StudentOutput
 
 MakeWindowed = Callable[..., Windowed]
 TEXTS = {"1": "abc de\nfg", "2": "東京都", "3": "abcdefgh"}
@@ -143,7 +145,7 @@ def test_every_source_meets_its_head(
     gold_counts = windowed.class_counts("gold").sum(dim=0)
     weights = class_balanced_weights(gold_counts, 0.9).expand(2, 3)
 
-    sums = graph.losses(logits, labels, Step(0.0))
+    sums = graph.losses(StudentOutput(logits=logits), {"labels": labels}, Step(0.0))
     assert list(sums) == ["from_teams", "from_gold"]
     expected = {
         name: focal_loss(
@@ -165,9 +167,11 @@ def test_totals_and_loss_fit_each_other(
     graph, windowed = graph_of(make_windowed)
     labels = batch_of(windowed, character_tokenizer)
     logits = torch.zeros(*labels.shape, 3, requires_grad=True)
-    totals = graph.totals(labels)
+    totals = graph.totals({"labels": labels})
     assert totals.tolist() == [len(windowed.rows)]  # every window has a team or the gold
-    loss = graph.combine(graph.losses(logits, labels, Step(0.0)), totals)
+    loss = graph.combine(
+        graph.losses(StudentOutput(logits=logits), {"labels": labels}, Step(0.0)), totals
+    )
     loss.backward()
     assert loss.item() > 0
     assert logits.grad is not None

@@ -12,8 +12,8 @@ from transformers import AutoTokenizer
 
 import coteach.training.self_teaching as module
 from coteach.aggregation.vote import vote
+from coteach.data.collator import Collator
 from coteach.data.corpus import Corpus
-from coteach.data.windowed import Collator
 from coteach.errors import InputError
 from coteach.graph import Aggregated, CoTeaching, Edge, Gold, Node, Predicted, WeightedSum
 from coteach.graph.build import bundles, without_gold

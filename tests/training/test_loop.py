@@ -14,7 +14,7 @@ from accelerate import Accelerator
 from tiny_loop import Loop, exactly, parameters
 
 import coteach.training.loop as module
-from coteach.data.windowed import Collator
+from coteach.data.collator import Collator
 from coteach.graph import CoTeaching, WeightedSum
 from coteach.graph.gates import Step
 from coteach.model.extraction import Extractor

@@ -80,8 +80,8 @@ def test_summary(finished: tuple[Path, dict[str, Any], str]) -> None:
     assert summary["recipe"] == "tiny"
     assert summary["seed"] == 1234
     assert summary["pages"] == {"training": 8, "labelled": 6}
-    parts = {"recipe", "seed", "pages", "dev", "scores", "attributes", "iob2_strict", "input"}
-    assert set(summary) == parts
+    parts = {"recipe", "task", "seed", "pages", "dev", "scores", "attributes"}
+    assert set(summary) == parts | {"iob2_strict", "input"}
     log = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
     devs = {it["step"]: it for it in log if it["event"] == "dev"}
     dev = summary["dev"]

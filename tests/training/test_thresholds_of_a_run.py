@@ -16,7 +16,7 @@ from coteach.data.shinra import read_annotations
 from coteach.evaluation.scoreboard import Scoreboard
 from coteach.evaluation.thresholds import choose_thresholds
 from coteach.recipe import Recipe
-from coteach.training.extracting import load_extractor
+from coteach.training.loading import load_extractor
 from coteach.training.run import run
 
 

@@ -1,0 +1,67 @@
+"""Finished students, loaded to be used."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from transformers import AutoTokenizer
+
+from coteach.errors import InputError, in_one_line
+from coteach.model import Student
+from coteach.model.classification import Classifier
+from coteach.model.extraction import Extractor
+
+__all__ = ["load_classifier", "load_extractor", "load_student"]
+
+
+def load_student(student: str | Path) -> tuple[Student, Any]:
+    """A student and its tokenizer, in evaluation mode, on a GPU where there is one.
+
+    Args:
+        student: a folder, or a name on the Hub.
+
+    Raises:
+        InputError: it cannot be loaded.
+    """
+    try:
+        model: Any = Student.from_pretrained(student)
+        tokenizer = AutoTokenizer.from_pretrained(student)
+    except (OSError, RuntimeError, SafetensorError, ValueError) as error:
+        raise _cannot_be_loaded(student, error) from None
+    return model.to("cuda" if torch.cuda.is_available() else "cpu").eval(), tokenizer
+
+
+def load_extractor(student: str | Path, batch_size: int = 16) -> Extractor:
+    """A student that extracts, ready to read text; errors as of :func:`load_student`."""
+    _check_batch_size(batch_size)
+    model, tokenizer = load_student(student)
+    if model.config.classes:
+        raise InputError(
+            f"student {str(student)!r}: it classifies texts; expected one that extracts attributes"
+        )
+    try:
+        return Extractor(model, tokenizer, batch_size)
+    except ValueError as error:
+        raise _cannot_be_loaded(student, error) from None
+
+
+def load_classifier(student: str | Path, batch_size: int = 32) -> Classifier:
+    """A student that classifies, ready to read text; errors as of :func:`load_student`."""
+    _check_batch_size(batch_size)
+    model, tokenizer = load_student(student)
+    try:
+        return Classifier(model, tokenizer, batch_size)
+    except ValueError as error:
+        raise _cannot_be_loaded(student, error) from None
+
+
+def _check_batch_size(batch_size: int) -> None:
+    if batch_size < 1:
+        raise InputError(f"batch_size: expected at least 1, got {batch_size}")
+
+
+def _cannot_be_loaded(student: str | Path, error: Exception) -> InputError:
+    return InputError(f"student {str(student)!r} cannot be loaded: {in_one_line(error)}")
