@@ -13,6 +13,4 @@ __all__ = ["AttributeExtractionPipeline", "ClassificationPipeline", "Student", "
 AutoConfig.register(StudentConfig.model_type, StudentConfig)
 AutoModel.register(StudentConfig, Student)
 PIPELINE_REGISTRY.register_pipeline(TASK, AttributeExtractionPipeline, pt_model=AutoModel)
-PIPELINE_REGISTRY.register_pipeline(
-    CLASSIFICATION_TASK, ClassificationPipeline, pt_model=AutoModel
-)
+PIPELINE_REGISTRY.register_pipeline(CLASSIFICATION_TASK, ClassificationPipeline, pt_model=AutoModel)

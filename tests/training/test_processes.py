@@ -6,17 +6,21 @@ import json
 import os
 import subprocess
 import sys
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
 import tiny_task
+import tiny_texts
 import torch
 from safetensors import safe_open
 from tiny_loop import Loop, exactly, parameters
 
 from coteach.data.shinra import read_annotations
+from coteach.graph import UncertaintyWeighting
 from coteach.recipe import Recipe
+from coteach.training.loading import load_classifier
+from coteach.training.prepare import load_data
 
 ROOT = Path(__file__).parents[2]
 
@@ -57,6 +61,54 @@ def test_two_processes_are_two_micro_batches(
     for one, two in zip(*(map(json.loads, log) for log in logs), strict=True):
         seconds = {"seconds": one.pop("seconds", None)}
         assert {**two, **seconds} == pytest.approx({**one, **seconds})
+
+
+@pytest.mark.slow
+def test_two_processes_learn_the_same_weights_of_edges(tmp_path: Path) -> None:
+    """The graph's own parameters, which data-parallel training knows nothing of."""
+    learned = replace(tiny_texts.write(tmp_path), objective=UncertaintyWeighting())
+    progress, prepared, _ = Loop(learned, load_data(learned))(
+        tmp_path / "one",
+        optimisation={"epochs": 1.5, "batch_size": 4, "accumulation": 2, "clip_norm": 0.1},
+        selection={"by": "score"},
+        change=exactly,
+    )
+    recipe = tmp_path / "recipe.py"
+    recipe.write_text(
+        "from dataclasses import replace\n"
+        "from pathlib import Path\n"
+        "import tiny_texts\n"
+        "from coteach.graph import UncertaintyWeighting\n"
+        f"recipe = tiny_texts.recipe_of(Path({str(tmp_path)!r}))\n"
+        "recipe = replace(recipe, objective=UncertaintyWeighting())\n"
+    )
+    (tmp_path / "two").mkdir()
+    launch(Path(__file__).with_name("two_processes.py"), recipe, tmp_path / "two")
+    with safe_open(tmp_path / "two" / "found.safetensors", framework="pt") as found:
+        assert found.metadata() == {"processes": "2", "progress": str(asdict(progress))}
+        expected = parameters(prepared)
+        assert expected["graph.0"].abs().min() > 1e-3  # they have moved
+        for name, value in expected.items():
+            torch.testing.assert_close(found.get_tensor(name), value, rtol=0, atol=1e-9, msg=name)
+
+
+@pytest.mark.slow
+def test_two_processes_classify_as_one(tmp_path: Path) -> None:
+    """The texts of an evaluation are shared, and none is lost or doubled."""
+    tiny_texts.write(tmp_path)
+    recipe = tmp_path / "recipe.py"
+    recipe.write_text(
+        "from pathlib import Path\n"
+        "import tiny_texts\n"
+        f"recipe = tiny_texts.recipe_of(Path({str(tmp_path)!r}))\n"
+    )
+    launch("-m", "coteach.train", recipe, "--output", tmp_path / "run")
+    lines = (tmp_path / "run" / "report.jsonl").read_text().splitlines()
+    found = [json.loads(line) for line in lines]
+    assert len({line["id"] for line in found}) == len(found) == 12
+    classifier = load_classifier(tmp_path / "run" / "student")
+    for line, probabilities in zip(found, classifier(it["text"] for it in found), strict=True):
+        assert list(line["probabilities"].values()) == pytest.approx(probabilities, abs=1e-5)
 
 
 @pytest.mark.slow

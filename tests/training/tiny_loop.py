@@ -10,6 +10,7 @@ from typing import Any
 from accelerate import Accelerator
 from torch import Tensor, nn
 
+from coteach.data.classification import LabelledTexts
 from coteach.data.corpus import Corpus
 from coteach.recipe import Recipe
 from coteach.training.loop import Progress, fit
@@ -18,10 +19,10 @@ from coteach.training.prepare import Prepared, prepare
 
 @dataclass
 class Loop:
-    """``fit`` on the tiny task, with an evaluation that the test dictates."""
+    """``fit`` on a tiny task, with an evaluation that the test dictates."""
 
     recipe: Recipe
-    corpus: Corpus
+    corpus: Corpus | LabelledTexts
 
     def __call__(
         self,
@@ -81,11 +82,15 @@ class Loop:
 def exactly(prepared: Prepared) -> None:
     """No dropout, and so many digits that Adam's divisions magnify no rounding."""
     prepared.student.double()
+    if isinstance(prepared.graph.objective, nn.Module):
+        prepared.graph.objective.double()
     for module in prepared.student.modules():
         if isinstance(module, nn.Dropout):
             module.p = 0.0
 
 
 def parameters(prepared: Prepared) -> dict[str, Tensor]:
-    """The student's parameters, by name."""
-    return {name: value.detach().cpu() for name, value in prepared.student.named_parameters()}
+    """The student's parameters, by name, and the graph's own, by number."""
+    own = {f"graph.{number}": value for number, value in enumerate(prepared.graph.parameters())}
+    named = {**dict(prepared.student.named_parameters()), **own}
+    return {name: value.detach().cpu() for name, value in named.items()}

@@ -11,14 +11,15 @@ from accelerate import PartialState
 from safetensors.torch import save_file
 from tiny_loop import Loop, exactly, parameters
 
-from coteach.data.corpus import load_corpus
 from coteach.recipe import load_recipe
+from coteach.training.prepare import load_data
 
 recipe = load_recipe(sys.argv[1])
 folder = Path(sys.argv[2])
-progress, prepared, kept = Loop(recipe, load_corpus(recipe.data, recipe.seed))(
+progress, prepared, kept = Loop(recipe, load_data(recipe))(
     folder,
     optimisation={"epochs": 1.5, "batch_size": 4, "clip_norm": 0.1},
+    selection={"by": "score"},
     change=exactly,
 )
 world = PartialState()
