@@ -34,6 +34,7 @@ def description(
     tag_set: str | None,
     classes: Sequence[str],
     mapping: Mapping[str, Sequence[str]] | None,
+    split_mode: str = "C",
 ) -> dict[str, Any]:
     """What a :class:`~coteach.model.part_of_speech.PartOfSpeechLabeler` is made from.
 
@@ -46,6 +47,7 @@ def description(
         classes: the classes to label, in the order of the tags.
         mapping: class → beginnings of parts of speech, for classes of one's own; it comes before
             the tag set.
+        split_mode: Sudachi's.
 
     Raises:
         InputError: a name is unknown, or the tag set of a dictionary's folder is not given.
@@ -66,6 +68,7 @@ def description(
         "analyzer": analyzer,
         "dictionary": dictionary,
         "user_dictionary": None if user_dictionary is None else str(user_dictionary),
+        **({"split_mode": split_mode} if analyzer == "sudachi" else {}),
         "classes": {name: known[name] for name in classes},
     }
 

@@ -122,6 +122,7 @@ def part_of_speech_description(name: str, node: PartOfSpeech) -> dict[str, Any]:
             node.tag_set,
             node.classes,
             node.mapping,
+            node.split_mode,
         )
     except InputError as error:
         raise InputError(f"nodes.{name}.{error}") from None

@@ -73,6 +73,8 @@ class PartOfSpeech:
     compiled dictionary, such as NEologd's (the paper's); Sudachi: small, core or full."""
     user_dictionary: Path | None = None
     """A compiled user dictionary of MeCab's, read beside the dictionary."""
+    split_mode: Literal["A", "B", "C"] = "C"
+    """Sudachi's units: short ones (A) to named entities in one (C)."""
     tag_set: Literal["unidic", "ipadic"] | None = None
     """How the dictionary names parts of speech; None: known by its name. A folder needs it."""
     classes: tuple[str, ...] = ("名詞", "副詞", "形容詞")

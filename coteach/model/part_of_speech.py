@@ -190,7 +190,7 @@ class PartOfSpeechLabeler:
 
             * ``analyzer``: "mecab" or "sudachi";
             * ``dictionary`` and ``user_dictionary`` (a path, or None): the analyser's;
-            * ``split_mode``: Sudachi's, "C" where it is left out;
+            * ``split_mode``: Sudachi's;
             * ``classes``: class → beginnings of parts of speech, by whole levels: "名詞" takes
               "名詞,固有名詞" too. The longest beginning of a word's part of speech decides its
               class; words without one have none.
@@ -200,7 +200,7 @@ class PartOfSpeechLabeler:
     """
 
     def __init__(self, description: Mapping[str, Any]) -> None:
-        allowed = {"analyzer", "dictionary", "user_dictionary", "classes", "split_mode"}
+        allowed = {"analyzer", "dictionary", "user_dictionary", "split_mode", "classes"}
         needed = {"analyzer", "dictionary", "classes"}
         if not isinstance(description, Mapping) or not needed <= {*description} <= allowed:
             raise ValueError(
@@ -241,11 +241,6 @@ class PartOfSpeechLabeler:
         if cut < last:
             stretches.append(line[cut:last])
         return stretches
-
-    @property
-    def tags(self) -> tuple[str, ...]:
-        """The tags of one joint IOB2 sequence, 2n + 1 for n classes: O, B-first, I-first, …"""
-        return ("O", *(f"{tag}-{name}" for name in self.classes for tag in "BI"))
 
     @property
     def fingerprint(self) -> str:

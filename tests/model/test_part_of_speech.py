@@ -263,10 +263,6 @@ class TestLabeler:
         # By whole levels: "名" is no beginning of "名詞".
         assert labeler({"x": ["名", "名詞,固有"]})("東京の城は") == []
 
-    def test_tags(self) -> None:
-        tags = labeler({"名詞": ["名詞"], "副詞": ["副詞"]}).tags
-        assert tags == ("O", "B-名詞", "I-名詞", "B-副詞", "I-副詞")
-
     @settings(deadline=None)
     @given(AWKWARD)
     def test_stretches(self, line: str) -> None:
