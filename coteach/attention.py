@@ -113,7 +113,8 @@ def attention(
     chosen = _given(texts) if texts else _cases(students, called, cases)
     readers = [_reader(*it, layer) for it in zip(called, students, strict=True)]
     blocks = [
-        replace(block, readings=[reader(block.text) for reader in readers]) for block in chosen
+        replace(block, readings=[reader(block.text, not texts) for reader in readers])
+        for block in chosen
     ]
     return _write(blocks, readers, output)
 

@@ -38,6 +38,9 @@ class Options:
     output: Annotated[Path, tyro.conf.arg(metavar="FILE")]
     """The file to write; it appears only when it is complete."""
 
+    config: str | None = None
+    """The configuration of a data set that has several."""
+
     text: str = "text"
     """The column of the text."""
 
@@ -109,7 +112,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         disable_progress_bar()
         # Before the student, which takes longer to load.
         columns = ColumnNames(options.text, options.second_text, label=None)
-        rows = read_rows(options.texts, columns)
+        rows = read_rows(options.texts, columns, options.config)
         classifier = load_classifier(options.student, options.batch_size)
         count = classify(classifier, rows, options.output, options.precision)
     except InputError as error:

@@ -173,6 +173,8 @@ class Recipe:
             )
         if not self.edges:
             raise InputError("edges: expected at least one edge, got none")
+        if not any(edge.weight > 0 for edge in self.edges.values()):
+            raise InputError("edges: the weight of each is 0; expected one above 0")
         for edge_name, edge in self.edges.items():
             if edge.target != name:
                 raise InputError(
@@ -185,10 +187,11 @@ class Recipe:
                     f"edges.{edge_name}.source: {edge.source!r} cannot teach; expected one of "
                     f"{teachers}"
                 )
-            if isinstance(source, PartOfSpeech) and edge.smoothing:
+            alone = isinstance(source, PartOfSpeech) or not isinstance(self.data, TaskData)
+            if alone and edge.smoothing:
                 raise InputError(
-                    f"edges.{edge_name}.smoothing: parts of speech have one source, got "
-                    f"{edge.smoothing}; expected 0"
+                    f"edges.{edge_name}.smoothing: {edge.source!r} is one source, which agrees "
+                    f"with itself; expected 0, got {edge.smoothing}"
                 )
             if isinstance(source, Aggregated):
                 check_installed(source.method)
@@ -216,7 +219,7 @@ class Recipe:
                 "gold or the submissions as well"
             )
         self._check_words(name, student)
-        self._check_selection()
+        self._check_task(name, student)
         if isinstance(self.objective, CoTeaching):
             for role in ("teams", "gold"):
                 if getattr(self.objective, role) not in self.edges:
@@ -247,14 +250,25 @@ class Recipe:
                 f"expected one such node, got {nodes}"
             )
 
-    def _check_selection(self) -> None:
-        """Whether what is asked of a student is what its task gives."""
+    def _check_task(self, name: str, student: Student) -> None:
+        """Whether what is asked of a student is what its task has."""
         if isinstance(self.data, TaskData):
             if self.selection.by == "loss":
                 raise InputError(
                     "selection.by: 'loss' is for the classification of texts; expected 'score'"
                 )
+            if student.pooling != "first":
+                raise InputError(
+                    f"nodes.{name}.pooling: for the classification of texts, got "
+                    f"{student.pooling!r}; expected 'first' for the extraction of spans"
+                )
             return
+        for option in ("trim_head", "trim_tail"):
+            if getattr(student, option):
+                raise InputError(
+                    f"nodes.{name}.{option}: a text that is classified is read from its first line "
+                    f"to its last, got {getattr(student, option)}; expected 0"
+                )
         if self.selection.thresholds != "none":
             raise InputError(
                 "selection.thresholds: classes of texts have none, got "
@@ -303,8 +317,12 @@ def gold_only(recipe: Recipe, longer: float = 1.0) -> Recipe:
     nodes: dict[str, Node] = {
         k: node for k, node in recipe.nodes.items() if isinstance(node, Gold | Student)
     }
+    name, student = recipe.student()
+    if student.trained_layers == "read":  # those of the recipe, whoever reads them
+        read = tuple(dict.fromkeys(edge.layer for edge in recipe.edges.values()))
+        nodes[name] = replace(student, trained_layers=read)
     spoken = recipe.part_of_speech()
-    if spoken is not None and recipe.student()[1].words == "part_of_speech":
+    if spoken is not None and student.words == "part_of_speech":
         nodes[spoken[0]] = spoken[1]  # its words are the tokens', though nobody learns from it
     edges = {
         k: edge for k, edge in recipe.edges.items() if isinstance(nodes.get(edge.source), Gold)

@@ -147,6 +147,8 @@ def report(
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns the exit code, 0, or 2 where the input cannot be used."""
     options = tyro.cli(Options, prog="python -m coteach.report", args=arguments)
+    from coteach.reporting.runs import unfinished_cells
+
     try:
         if not options.runs:
             raise InputError("no run given; expected at least one folder")
@@ -155,9 +157,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    waiting = unfinished_cells(options.runs)
     width = max(map(cell_len, written))  # Japanese characters are two columns wide
     for name, title in written.items():
         print(f"{set_cell_size(name, width)}  {title}")
+    if waiting:
+        print(f"{len(waiting)} run(s) of a search are not finished and left out: {waiting[0]}, …")
     print(f"Written to {options.output}")
     return 0
 

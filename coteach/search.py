@@ -12,7 +12,7 @@ import tyro
 
 from coteach.errors import InputError
 from coteach.recipe import Recipe, load_module, load_recipe
-from coteach.searching.space import SEED, Cell, Grid, cells_of, parsed_values
+from coteach.searching.space import DATABASE, SEED, Cell, Grid, cells_of, parsed_values
 
 if TYPE_CHECKING:
     from coteach.searching.study import Study
@@ -143,7 +143,7 @@ def _search(options: Options, grid: Grid, arguments: Sequence[str]) -> int:
     if options.threads is not None and options.threads < 1:
         raise InputError(f"threads: expected at least 1, got {options.threads}")
     # The heavy imports come after --help.
-    from coteach.searching.study import DATABASE, Study
+    from coteach.searching.study import Study
 
     if options.run is not None:
         if options.run not in {cell.name for cell in cells}:

@@ -10,7 +10,16 @@ import pytest
 import tiny_task
 
 from coteach.errors import InputError
-from coteach.graph import CoTeaching, DevScore, Edge, Gold, Student, Submissions, WeightedSum
+from coteach.graph import (
+    CoTeaching,
+    DevScore,
+    Edge,
+    Gold,
+    PartOfSpeech,
+    Student,
+    Submissions,
+    WeightedSum,
+)
 from coteach.recipe import Optimisation, Recipe, Selection, gold_only, load_recipe
 
 ROOT = Path(__file__).parents[1]
@@ -193,3 +202,17 @@ def test_gold_only(recipe: Recipe) -> None:
         baselines=(),
     )
     assert recipe.nodes["teams"] == Submissions(weights=DevScore())  # the recipe itself stays
+
+
+def test_gold_only_keeps_the_layers_that_learn(recipe: Recipe) -> None:
+    """Also those that only an edge reads which it has not: it is the same student."""
+    student = replace(recipe.student()[1], trained_layers="read", words="part_of_speech")
+    spoken = Edge("spoken", "student", layer=1)
+    nodes = {**recipe.nodes, "student": student, "spoken": PartOfSpeech()}
+    whole = replace(recipe, nodes=nodes, edges={**recipe.edges, "spoken": spoken})
+    whole.check()
+    baseline = gold_only(whole)
+    baseline.check()
+    assert [*baseline.edges] == ["gold"]
+    assert baseline.student()[1] == replace(student, trained_layers=(-1, 1))
+    assert baseline.nodes["spoken"] == PartOfSpeech()  # whose words its tokens end at

@@ -127,6 +127,24 @@ def test_classification_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     assert not (tmp_path / "none").exists()
 
 
+def test_cells_that_a_search_has_not_finished_are_left_out(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    search = write_auxiliary_runs(tmp_path / "search", {1: (0.9, 0.8)}, folds=3)
+    (search / "study.db").touch()
+    (search / "layer=1,weight=0.5,fold=2" / "summary.json").unlink()
+    assert main([str(search), "--output", str(tmp_path / "report")]) == 0
+    printed = capsys.readouterr().out
+    assert "1 run(s) of a search are not finished and left out" in printed
+    assert "weight=0.5,fold=2" in printed
+    table = (tmp_path / "report" / "auxiliary_pos.csv").read_text(encoding="utf-8")
+    assert next(csv.DictReader(table.splitlines()))["pairs"] == "2"
+    for path in search.glob("*/summary.json"):
+        path.unlink()
+    assert main([str(search), "--output", str(tmp_path / "none")]) == 2
+    assert "no run of this search is finished" in capsys.readouterr().err
+
+
 def test_errors_are_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     runs = write_runs(tmp_path / "runs")
     (runs / "城1" / "summary.json").unlink()

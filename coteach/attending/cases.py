@@ -134,7 +134,7 @@ def _parse(line: bytes) -> Prediction:
             f"probabilities {quote(probabilities)}: expected an object with a number in [0, 1] "
             f"for the class {quote(gold)}"
         )
-    return Prediction(name, _text(entry), gold, predicted, float(of_gold))
+    return Prediction(name, _string(entry, "text"), gold, predicted, float(of_gold))
 
 
 def _string(entry: dict[str, Any], key: str) -> str:
@@ -142,12 +142,3 @@ def _string(entry: dict[str, Any], key: str) -> str:
     if not isinstance(value, str):
         raise InputError(f"{key} {quote(value)}: expected a string")
     return value
-
-
-def _text(entry: dict[str, Any]) -> str:
-    value = entry.get("text")
-    if isinstance(value, str):
-        return value
-    if isinstance(value, list) and len(value) == 2 and all(isinstance(it, str) for it in value):
-        return "\n".join(part.replace("\n", " ") for part in value)
-    raise InputError(f"text {quote(value)}: expected a string, or two of a pair")

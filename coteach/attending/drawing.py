@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from coteach.attending.blocks import Block, legend, merged, prediction_line
 from coteach.attending.reading import Reading
 from coteach.attending.words import LEVELS, levels, shown
-from coteach.reporting.figures import _save, _style
+from coteach.reporting.figures import save_figure, style
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -116,7 +116,7 @@ def draw(block: Block, path: Path) -> None:
     Raises:
         InputError: the file cannot be written, or the packages that draw are missing.
     """
-    with warnings.catch_warnings(), _style():
+    with warnings.catch_warnings(), style():
         # Both fonts lack the character, such as an emoji: it is drawn as a box.
         warnings.filterwarnings(
             "ignore", message="Glyph .* missing from font", category=UserWarning
@@ -144,7 +144,7 @@ def draw(block: Block, path: Path) -> None:
         _write(
             figure, [(_SMALL, _QUIET, line) for line in foot], _MARGIN, _MARGIN + len(foot) * _LINE
         )
-        _save(figure, path)
+        save_figure(figure, path)
 
 
 def _panel(reading: Reading, body: Widths, small: Widths) -> list[_Line]:

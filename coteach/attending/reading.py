@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,13 +11,12 @@ from torch import Tensor
 from coteach.attending.words import Special, Word, join
 from coteach.errors import InputError, quote
 from coteach.model import Student
-from coteach.model.classification import joined_pair
+from coteach.model.classification import shortened
 from coteach.model.extraction import assemble, build_aligner
-from coteach.model.preprocessing import preprocess
+from coteach.model.mecab import without_surrogates
+from coteach.model.preprocessing import joined_pair, preprocess
 
 __all__ = ["AttentionReader", "Reading"]
-
-_LONE_SURROGATE = re.compile("[\ud800-\udfff]")  # has no UTF-8 form
 
 
 @dataclass(frozen=True)
@@ -74,24 +72,26 @@ class AttentionReader:
         encoder: Any = student.encoder
         encoder.set_attn_implementation("eager")
 
-    def __call__(self, text: str) -> Reading:
+    def __call__(self, text: str, prepared: bool = False) -> Reading:
         """Read one text.
 
         Args:
             text: or, for a student of pairs, two texts, a line each or with a tab between them.
+            prepared: whether it has been preprocessed, as the texts of a run's report are.
 
         Raises:
             InputError: the text is no pair though the student reads pairs, or the encoder gives
                 no attention weights.
         """
         config = self._student.config
-        text = self._prepared(_LONE_SURROGATE.sub("\ufffd", text))
-        tokens = self._aligner(text)
-        ids = tokens.ids[: config.window]
-        weights, logits = self._run(ids)
+        text = without_surrogates(text)
+        text = text if prepared else self._prepared(text)
+        pairs = config.pair_separator is not None
+        tokens = shortened(self._aligner(text), config.window, pairs)
+        weights, logits = self._run(tokens.ids)
         first, *inner, last = weights.tolist()
         start, *names, end = self._tokenizer.convert_ids_to_tokens(
-            [self._tokenizer.cls_token_id, *ids, self._tokenizer.sep_token_id]
+            [self._tokenizer.cls_token_id, *tokens.ids, self._tokenizer.sep_token_id]
         )
         words, specials = join(text, tokens, inner, names)
         predicted = probability = None

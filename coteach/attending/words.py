@@ -74,9 +74,9 @@ def join(
 
     Args:
         text: that the tokens are of.
-        tokens: of the whole text.
-        weights: of the first tokens, as far as the student read them.
-        names: of the same tokens, for those without text.
+        tokens: of the text, as far as the student read it.
+        weights: of the tokens.
+        names: of the tokens, for those without text.
 
     Returns:
         Words and what stands between them, in order: joined, they are the text. And the tokens

@@ -17,7 +17,7 @@ from coteach.data.labelled_rows import ColumnNames, LabelledRow, is_file, read_r
 from coteach.data.pages import Page
 from coteach.errors import InputError, quote
 from coteach.model.mecab import MecabWords, bundled_dictionary
-from coteach.model.preprocessing import Step, preprocess
+from coteach.model.preprocessing import Step, joined_pair, preprocess
 
 __all__ = ["ClassificationData", "LabelledTexts"]
 
@@ -27,7 +27,8 @@ Rows = dict[str, list[LabelledRow]]
 
 @dataclass(frozen=True)
 class LabelledTexts:
-    """Texts with their classes, in splits without a common text.
+    """Texts with their classes. No text is in two splits; where duplicates are dropped, none that
+    reads the same either.
 
     Attributes:
         pages: every text by id, ``<file's name without its ending>:<number of the row>``. A pair
@@ -67,8 +68,8 @@ class LabelledTexts:
 
 @dataclass(frozen=True, kw_only=True)
 class ClassificationData:
-    """Where labelled texts lie, and what is done to them, in this order: preprocessing,
-    duplicates, length, balance, folds (part-of-speech auxiliary paper, §3.2 and §4.1).
+    """Where labelled texts lie, and what is done to them, in this order: preprocessing, length,
+    duplicates, balance, folds (part-of-speech auxiliary paper, §3.2 and §4.1).
 
     A path of a file (.csv, .tsv, .jsonl) is that file; anything else is a data set of the Hub or
     a local folder of one, NAME or NAME:SPLIT, whose split is train where none is named.
@@ -105,7 +106,8 @@ class ClassificationData:
     max_per_class: int | None = None
     """At most so many training texts of a class, drawn by chance (paper: 10,000, 20,000, 500)."""
     max_length: int | None = None
-    """The most that a text may have; of a pair, each of the two. The paper's is 512 words."""
+    """The most that a text may have; of a pair, each of the two. The paper's is 512 words. In use
+    a student reads what its window holds, whatever stands here."""
     length_unit: Literal["characters", "words"] = "characters"
     """What max_length counts: characters, or MeCab's words with unidic-lite."""
     too_long: Literal["drop", "cut"] = "drop"
@@ -177,18 +179,22 @@ class ClassificationData:
             if of
         }
         rows = {split: self._preprocessed(of, remarks) for split, of in rows.items()}
-        if self.duplicates == "drop":
-            rows = _without_duplicates(rows, remarks)
         if self.max_length is not None:
             rows = self._limited(rows, self.max_length, remarks)
+        if self.duplicates == "drop":  # after the cut, which may leave the same of two texts
+            rows = _without_duplicates(rows, remarks)
         classes = _classes(rows)
-        rows["train"] = self._sampled(rows["train"], len(classes), seed, remarks)
+        rows["train"] = self._sampled(rows["train"], seed, remarks)
         rows, folds = self._split(rows, seed)
         for split in ("dev", "report"):
             if not rows.get(split, [True]):
                 raise InputError(f"data.{split}: no text is left; expected at least one")
         self._check_taught(rows, classes)
-        ids = {row: f"{names[row.source].stem}:{row.number}" for of in rows.values() for row in of}
+        # In the files' order, which no fold changes.
+        places = {source: place for place, source in enumerate(names)}
+        every = [row for of in rows.values() for row in of]
+        every.sort(key=lambda row: (places[row.source], row.number))
+        ids = {row: f"{names[row.source].stem}:{row.number}" for row in every}
         splits = {split: tuple(ids[row] for row in of) for split, of in rows.items()}
         return LabelledTexts(
             pages={page_id: Page(page_id, _page_text(row)) for row, page_id in ids.items()},
@@ -257,7 +263,7 @@ class ClassificationData:
         return limited
 
     def _sampled(
-        self, rows: Sequence[LabelledRow], classes: int, seed: int, remarks: _Remarks
+        self, rows: Sequence[LabelledRow], seed: int, remarks: _Remarks
     ) -> list[LabelledRow]:
         """The first of each class after a shuffle, in the order of the files."""
         maximum = len(rows) if self.max_per_class is None else self.max_per_class
@@ -348,7 +354,7 @@ def _is_empty(row: LabelledRow) -> bool:
 def _page_text(row: LabelledRow) -> str:
     if row.second_text is None:
         return row.text
-    return "\n".join(" ".join(text.splitlines()) for text in (row.text, row.second_text))
+    return joined_pair(row.text, row.second_text)
 
 
 def _first_words(text: str, count: int, words: MecabWords) -> str:

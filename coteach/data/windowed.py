@@ -23,6 +23,7 @@ from torch import Tensor
 from coteach.data.pages import Annotations, Page
 from coteach.errors import InputError
 from coteach.model.alignment import Aligner
+from coteach.model.classification import shortened
 from coteach.model.iob2 import CLASSES, IGNORE, Fit, Locator, encode, tag_pieces
 from coteach.model.windows import Window, windows
 
@@ -173,6 +174,7 @@ def build_windows(
     tag_sources: Sequence[TagSource] = (),
     labels: Mapping[str, int] | None = None,
     classes: int = 0,
+    pairs: bool = False,
 ) -> Windowed:
     """Tokenise, align and cut pages; read from ``cache`` where the same was done before.
 
@@ -189,6 +191,7 @@ def build_windows(
         labels: the class of each page, where pages are texts to classify. Each is then one
             window, and what that does not hold is left out.
         classes: how many there are.
+        pairs: whether each text is a pair, a line each.
 
     Raises:
         InputError: no page has any text, a page cannot be read, or the cache cannot be written.
@@ -211,6 +214,7 @@ def build_windows(
         overlap,
         tuple(tag_sources),
         labels,
+        pairs,
     )
     key = _fingerprint(job)
     # One part a process: the library would take a longer list apart, page by page, in memory.
@@ -285,6 +289,7 @@ class _Job:
     overlap: int
     tag_sources: tuple[TagSource, ...]
     labels: Mapping[str, int] | None
+    pairs: bool
 
 
 def _rows(parts: list[range], job: _Job) -> Iterator[dict[str, Any]]:
@@ -294,7 +299,10 @@ def _rows(parts: list[range], job: _Job) -> Iterator[dict[str, Any]]:
 
 
 def _page_rows(page_id: str, job: _Job) -> Iterator[dict[str, Any]]:
-    tokens = job.aligner(job.pages[page_id].text)
+    tokens, is_cut = job.aligner(job.pages[page_id].text), False
+    if job.labels is not None:  # a text of a class is one window
+        whole, tokens = tokens, shortened(tokens, job.window, job.pairs)
+        is_cut = len(tokens) < len(whole)
     has_text = [start < end for start, end in zip(tokens.starts, tokens.ends, strict=True)]
     locate = Locator(tokens)
     spans: list[tuple[int, int, int, int]] = []
@@ -315,9 +323,8 @@ def _page_rows(page_id: str, job: _Job) -> Iterator[dict[str, Any]]:
         spans += [(number, *token_span) for token_span in found]
     cuts = windows(len(tokens.ids), job.window, job.overlap)
     label = IGNORE if job.labels is None else job.labels.get(page_id, IGNORE)
-    is_cut = job.labels is not None and len(cuts) > 1
-    if job.labels is not None:  # a text without a token is of a class, too
-        cuts = cuts[:1] or [Window(0, 0, 0, 0)]
+    if job.labels is not None and not cuts:  # a text without a token is of a class, too
+        cuts = [Window(0, 0, 0, 0)]
     for index, cut in enumerate(cuts):
         yield {
             "page_id": page_id,
@@ -345,7 +352,7 @@ def _fingerprint(job: _Job) -> str:
         digest.update(json.dumps(parts, ensure_ascii=True, default=str).encode())
 
     add(FORMAT, job.aligner.fingerprint, job.window, job.overlap, list(job.attributes))
-    add([source.classes for source in job.tag_sources], job.labels is None)
+    add([source.classes for source in job.tag_sources], job.labels is None, job.pairs)
     held = []  # values on disk, or yet to be computed, have a digest that stands for them
     for source in sources:
         known = getattr(source.values, "digest", None)

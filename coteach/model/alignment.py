@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -39,6 +39,12 @@ class Tokens:
 
     def __len__(self) -> int:
         return len(self.ids)
+
+    def at(self, places: Iterable[int]) -> Tokens:
+        """Some of the tokens."""
+        kept = list(places)
+        lists = (self.ids, self.lines, self.starts, self.ends)
+        return Tokens(*([of[place] for place in kept] for of in lists))
 
 
 class Aligner:

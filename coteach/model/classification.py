@@ -9,14 +9,37 @@ from typing import Any
 import numpy as np
 import torch
 
+from .alignment import Tokens
 from .extraction import assemble, build_aligner
-from .preprocessing import preprocess
+from .preprocessing import joined_pair, preprocess
 from .student import Student
 
 
-def joined_pair(first: str, second: str) -> str:
-    """The two texts of a pair as one, a line each: between lines stands a separator token."""
-    return first.replace("\n", " ") + "\n" + second.replace("\n", " ")
+def shortened(tokens: Tokens, window: int, pairs: bool) -> Tokens:
+    """The tokens of a text, or of a pair, that a window holds.
+
+    Of a text they are the first ones. Of a pair (a line each, with the separator at the end of the
+    first) the longer of the two loses its last tokens until both fit, as with ``longest_first`` of
+    transformers, so that neither is lost whole.
+
+    Args:
+        tokens: of the text.
+        window: how many are held, without [CLS] and [SEP] at the ends.
+        pairs: whether it is a pair.
+    """
+    if len(tokens) <= window:
+        return tokens
+    if not pairs:
+        return tokens.at(range(window))
+    first = sum(line == 0 for line in tokens.lines)  # with the separator
+    second = len(tokens) - first
+    if not first or not second:
+        return tokens.at(range(window))
+    # Without the separator, half of the rest each, or what the other one leaves.
+    room = window - 1
+    kept_first = min(first - 1, max(room - room // 2, room - second))
+    places = [*range(kept_first), first - 1, *range(first, first + room - kept_first)]
+    return tokens.at(places)
 
 
 class Classifier:
@@ -67,7 +90,8 @@ class Classifier:
             prepared = preprocess(text, steps)
         else:
             prepared = joined_pair(*(preprocess(part, steps) for part in text))
-        return self.aligner(prepared).ids[: config.window]
+        pairs = config.pair_separator is not None
+        return shortened(self.aligner(prepared), config.window, pairs).ids
 
     def from_contents(self, contents: Iterable[Sequence[int]]) -> Iterator[np.ndarray]:
         """The same for texts whose token ids are known."""

@@ -70,6 +70,8 @@ class MecabAnalyzer:
             {key: info[key] for key in ("charset", "size", "version")}
             for info in self._tagger.dictionary_info
         ]
+        if user_dictionary is not None:  # rebuilt with other words, it may be of the same size
+            self.version.append({"content": _digest(Path(user_dictionary))})
         for info in self._tagger.dictionary_info:
             if info["charset"].lower().replace("-", "") != "utf8":
                 raise ValueError(
@@ -152,7 +154,7 @@ class SudachiAnalyzer:
         make = opened.tokenizer if hasattr(opened, "tokenizer") else opened.create  # before 0.7
         self._too_long = sudachipy.errors.SudachiError
         self._tokenizer = make(mode=getattr(sudachipy.SplitMode, split_mode))
-        self.version = sudachipy.__version__
+        self.version = [sudachipy.__version__, *(_digest(Path(path)) for path in user)]
 
     def __call__(self, line: str) -> list[Word]:
         """The words of ``line``, in reading order."""
@@ -246,7 +248,7 @@ class PartOfSpeechLabeler:
     def fingerprint(self) -> str:
         """A key for caches: it changes with whatever the labels depend on.
 
-        Of a dictionary it knows the size and version, not the place.
+        Of a dictionary it knows place, size and version, of a user dictionary the content.
         """
         described = {**self.description, "classes": list(self.description["classes"].items())}
         parts_of_it = json.dumps([described, self._analyzer.version], sort_keys=True)
@@ -257,6 +259,11 @@ class PartOfSpeechLabeler:
 
     def __setstate__(self, description: dict[str, Any]) -> None:
         PartOfSpeechLabeler.__init__(self, description)
+
+
+def _digest(path: Path) -> str:
+    """Of a file's content."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def _mecab_dictionary(dictionary: str) -> str:

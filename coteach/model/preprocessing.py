@@ -53,6 +53,14 @@ def preprocess(text: str, steps: Sequence[str]) -> str:
     return text
 
 
+def joined_pair(first: str, second: str) -> str:
+    """The two texts of a pair as one, a line each: between lines stands a separator token.
+
+    Line breaks within either become spaces; at its end they go.
+    """
+    return "\n".join(" ".join(text.splitlines()) for text in (first, second))
+
+
 def _without_symbols(text: str) -> str:
     return "".join(
         character

@@ -14,6 +14,7 @@ from transformers.utils import ModelOutput
 
 from .configuration import OUTPUT_HEAD, StudentConfig
 from .iob2 import CLASSES
+from .layers import absolute, layer_of, layer_stack
 
 
 @dataclass
@@ -94,11 +95,9 @@ class Student(PreTrainedModel):
             )
         self.encoder = AutoModel.from_config(encoder_config, **_without_pooler(encoder_config))
         depth, width = encoder_config.num_hidden_layers, encoder_config.hidden_size
-        self._layers = [_absolute(head["layer"], depth, head["name"]) for head in config.heads]
-        self._class_layer = _absolute(config.class_layer, depth, OUTPUT_HEAD)
-        self._auxiliary_layers = [
-            _absolute(head["layer"], depth, head["name"]) for head in config.auxiliary_heads
-        ]
+        self._layers = [layer_of(head, depth) for head in config.heads]
+        self._class_layer = layer_of({"name": OUTPUT_HEAD, "layer": config.class_layer}, depth)
+        self._auxiliary_layers = [layer_of(head, depth) for head in config.auxiliary_heads]
         self._last = depth
         rate = config.head_dropout
         if rate is None:
@@ -255,13 +254,30 @@ class Student(PreTrainedModel):
                 count from the end.
 
         Raises:
-            ValueError: there is no such layer, or the encoder keeps its layers in no list.
+            ValueError: there is no such layer, no head reads it or one above it, or the encoder
+                keeps its layers in no list.
         """
-        stack = layer_stack(self.encoder)
+        stack, highest = layer_stack(self.encoder), max(self.read_layers)
+        places = [absolute(layer, len(stack)) for layer in layers]
+        for place, layer in zip(places, layers, strict=True):
+            if place > highest:
+                raise ValueError(
+                    f"layer {layer} cannot learn: the highest that a head reads is {highest}"
+                )
+        embeddings = getattr(self.encoder, "embeddings", None)
+        if 0 in places and embeddings is None:
+            raise ValueError(f"{type(self.encoder).__name__} has no embeddings of its own to train")
         self.encoder.requires_grad_(False)
-        for layer in layers:
-            place = _absolute(layer, len(stack), "train_only")
-            (stack[place - 1] if place else self.encoder.embeddings).requires_grad_(True)
+        for place in places:
+            part: Any = stack[place - 1] if place else embeddings
+            part.requires_grad_(True)
+
+    def freeze_unread(self) -> None:
+        """Freeze the layers above all that heads read: no gradient would ever reach them."""
+        highest = max(self.read_layers)
+        if highest < self._last:
+            for layer in layer_stack(self.encoder)[highest:]:
+                layer.requires_grad_(False)
 
     def forward(
         self,
@@ -355,29 +371,6 @@ class Student(PreTrainedModel):
         weights = torch.tensor(self.config.teacher_weights, device=teachers.device)
         weights = weights.reshape(len(weights), -1, 1)  # (teachers, attributes or 1, 1)
         return (teachers * weights).sum(dim=-3) / weights.sum(dim=0)
-
-
-def layer_stack(encoder: nn.Module) -> nn.ModuleList:
-    """An encoder's layers, the first one first.
-
-    Raises:
-        ValueError: it keeps them in no list of that length.
-    """
-    depth: Any = getattr(encoder.config, "num_hidden_layers", None)
-    for module in encoder.modules():
-        if isinstance(module, nn.ModuleList) and len(module) == depth:
-            return module
-    raise ValueError(f"{type(encoder).__name__}: expected a list of its {depth} layers, found none")
-
-
-def _absolute(layer: int, depth: int, name: str) -> int:
-    """A layer counted from 0, the embeddings, to ``depth``, the last layer's output."""
-    if not -depth - 1 <= layer <= depth:
-        raise ValueError(
-            f"head {name!r}: layer must be in [{-depth - 1}, {depth}] for an encoder of "
-            f"{depth} layers, got {layer}"
-        )
-    return layer if layer >= 0 else depth + 1 + layer
 
 
 def _without_pooler(config: PreTrainedConfig) -> dict[str, bool]:

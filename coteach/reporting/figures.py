@@ -26,7 +26,14 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["check_available", "draw_auxiliary", "draw_leads", "draw_sweeps"]
+__all__ = [
+    "check_available",
+    "draw_auxiliary",
+    "draw_leads",
+    "draw_sweeps",
+    "save_figure",
+    "style",
+]
 
 # Okabe and Ito's colours, and a shape each, so that grey prints tell them apart as well.
 _BLUE, _ORANGE, _GREEN, _GREY = "#0072B2", "#D55E00", "#009E73", "#555555"
@@ -55,39 +62,39 @@ _MISSING = "figures need matplotlib and matplotlib-fontja: pip install coteach[r
 
 def check_available() -> None:
     """Raise InputError where the packages that draw are missing."""
-    with _style():
+    with style():
         pass
 
 
 def draw_leads(points: Mapping[str, Sequence[Lead]], path: Path) -> None:
     """Figure 2: a student's gain on the best team against that team's lead; a panel a student."""
-    with _style():
+    with style():
         figure, panels = _panels(len(points), shared=True)
         for axes, (student, group) in zip(panels, points.items(), strict=True):
             _draw_leads(axes, student, group)
         figure.draw_without_rendering()  # now the names' sizes and the panels' places are known
         for axes, group in zip(panels, points.values(), strict=True):
             _name_points(figure, axes, group)
-        _save(figure, path)
+        save_figure(figure, path)
 
 
 def draw_sweeps(sweeps: Sequence[Sweep], path: Path) -> None:
     """Figure 3: F1 by p, p_out and p_mean against the number of training pages."""
-    with _style():
+    with style():
         figure, panels = _panels(len(sweeps), shared=False)
         for axes, sweep in zip(panels, sweeps, strict=True):
             _draw_sweep(axes, sweep)
-        _save(figure, path)
+        save_figure(figure, path)
 
 
 def draw_auxiliary(experiments: Sequence[Experiment], path: Path) -> None:
     """The part-of-speech paper's Figures 3, 6 and 9: accuracy of multi-task and single-task runs
     by the auxiliary task's layer, with a standard deviation to either side; a panel each."""
-    with _style():
+    with style():
         figure, panels = _panels(len(experiments), shared=False)
         for axes, experiment in zip(panels, experiments, strict=True):
             _draw_auxiliary(axes, experiment)
-        _save(figure, path)
+        save_figure(figure, path)
 
 
 def _draw_leads(axes: Axes, student: str, points: Sequence[Lead]) -> None:
@@ -205,7 +212,7 @@ def _panels(count: int, shared: bool) -> tuple[Figure, list[Axes]]:
     return figure, panels
 
 
-def _save(figure: Figure, path: Path) -> None:
+def save_figure(figure: Figure, path: Path) -> None:
     """Write a PNG, which appears only when it is complete."""
     temporary = temporary_beside(path)
     try:
@@ -218,7 +225,12 @@ def _save(figure: Figure, path: Path) -> None:
 
 
 @contextmanager
-def _style() -> Iterator[None]:
+def style() -> Iterator[None]:
+    """The figures' settings and their Japanese font, while the block lasts.
+
+    Raises:
+        InputError: the packages that draw are missing.
+    """
     try:
         from matplotlib import rc_context
     except ImportError:

@@ -13,8 +13,9 @@ from coteach.data.files import read_json
 from coteach.errors import InputError
 from coteach.evaluation.scoreboard import Kind
 from coteach.evaluation.shinra import Counts
+from coteach.searching.space import DATABASE
 
-__all__ = ["Run", "finished_runs", "read_runs"]
+__all__ = ["Run", "finished_runs", "read_runs", "unfinished_cells"]
 
 CLASSIFICATION = "classification"  # the task that a summary names
 
@@ -56,14 +57,28 @@ def finished_runs(folders: Sequence[Path], classification: bool) -> list[tuple[P
         classification: runs that classify texts; else those that extract values from pages.
 
     Raises:
-        InputError: a folder has no run of either kind, or a run of either is not finished.
+        InputError: a folder has no run of either kind, or a run of either is not finished; those
+            of a search may be.
     """
+    waiting = unfinished_cells(folders)
     found = [folder for start in folders for folder in _run_folders(Path(start))]
-    summaries = {folder: _summary(folder) for folder in found}
+    summaries = {folder: _summary(folder) for folder in found if folder not in waiting}
+    if not summaries:
+        raise InputError.at(found[0].parent, None, "no run of this search is finished")
     return [
         (folder, summary)
         for folder, summary in summaries.items()
         if (isinstance(summary, dict) and summary.get("task") == CLASSIFICATION) == classification
+    ]
+
+
+def unfinished_cells(folders: Sequence[Path]) -> list[Path]:
+    """The runs of searches, in some folders, that are not finished; a report leaves them out."""
+    found = [folder for start in folders for folder in _run_folders(Path(start))]
+    return [
+        folder
+        for folder in dict.fromkeys(found)
+        if (folder.parent / DATABASE).exists() and not (folder / "summary.json").exists()
     ]
 
 

@@ -13,9 +13,11 @@ from coteach.errors import InputError
 from coteach.recipe import Recipe
 from coteach.searching.fields import fields_at, parsed, replaced
 
-__all__ = ["SEED", "Cell", "Grid", "cells_of", "labels_of", "parsed_values"]
+__all__ = ["DATABASE", "SEED", "Cell", "Grid", "cells_of", "labels_of", "parsed_values"]
 
 SEED = "seed"
+DATABASE = "study.db"
+"""The file of a search's folder that holds its study."""
 LONGEST_NAME = 150  # file systems allow 255 bytes
 LONGEST_REPETITION = 60
 

@@ -21,12 +21,11 @@ from filelock import FileLock, Timeout
 
 from coteach.errors import InputError, in_one_line
 from coteach.recipe import Recipe
-from coteach.searching.space import SEED, Cell, Grid
+from coteach.searching.space import DATABASE, SEED, Cell, Grid
 from coteach.training.record import as_json, write_recipe
 
-__all__ = ["DATABASE", "MICRO_F1", "Outcome", "Study", "run_cell"]
+__all__ = ["MICRO_F1", "Outcome", "Study", "run_cell"]
 
-DATABASE = "study.db"
 GRID = "grid"  # the study's attribute that holds what is searched
 MICRO_F1 = "micro-F1"  # what is compared where nothing names it
 

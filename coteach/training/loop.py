@@ -118,8 +118,9 @@ def fit(
         graph.load_state(state["graph"])
         if accelerator.scaler is not None:
             accelerator.scaler.load_state_dict(state["scaler"])
-    model, optimizer = accelerator.prepare(graph.student, optimizer)
+    # First: a loaded optimiser's state goes where its parameters are.
     graph.to(accelerator.device)
+    model, optimizer = accelerator.prepare(graph.student, optimizer)
     log = Log(folder / "log.jsonl", accelerator)
     log.keep_until(progress.step)
 

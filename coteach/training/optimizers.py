@@ -10,8 +10,6 @@ from torch.optim.lr_scheduler import LambdaLR
 
 from coteach.recipe import Optimisation
 
-HEADS = ("heads.", "classifier.", "auxiliary.")
-
 
 def build_optimizer(
     model: nn.Module, optimisation: Optimisation, own: Sequence[nn.Parameter] = ()
@@ -26,7 +24,7 @@ def build_optimizer(
     groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:
-            key = (name.startswith(HEADS), parameter.ndim > 1)
+            key = (not name.startswith("encoder."), parameter.ndim > 1)
             groups.setdefault(key, []).append(parameter)
     if own:
         groups.setdefault((True, False), []).extend(own)

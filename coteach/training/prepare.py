@@ -30,6 +30,7 @@ from coteach.model import Student, StudentConfig
 from coteach.model.alignment import Aligner
 from coteach.model.configuration import OUTPUT_HEAD
 from coteach.model.extraction import PADDED_TO, build_aligner
+from coteach.model.layers import HeadError
 from coteach.recipe import Recipe, gold_only
 from coteach.training.self_teaching import predictions
 
@@ -115,6 +116,7 @@ def _windowed(
             tag_sources=tagged,
             labels=corpus.labels,
             classes=len(corpus.classes),
+            pairs=corpus.pairs,
         )
     # Pages without gold teach nothing where the gold alone speaks.
     held = label_sources(sources)
@@ -196,13 +198,23 @@ def _build_student(
                 "pad_token_id": tokenizer.pad_token_id,
             }
             student = Student(config)
-        if node.trained_layers != "all":
-            read = student.read_layers
-            student.train_only(read if node.trained_layers == "read" else node.trained_layers)
+    except HeadError as error:
+        edge = next(
+            of for of, it in recipe.edges.items() if error.head in (of, *sources[it.source].heads)
+        )
+        raise InputError(f"edges.{edge}.layer: {error.message}") from None
     except (OSError, ValueError, KeyError) as error:
         raise InputError(
             f"nodes.{name}: the student cannot be built: {in_one_line(error)}"
         ) from None
+    try:
+        if node.trained_layers == "all":
+            student.freeze_unread()
+        else:
+            read = student.read_layers
+            student.train_only(read if node.trained_layers == "read" else node.trained_layers)
+    except ValueError as error:
+        raise InputError(f"nodes.{name}.trained_layers: {error}") from None
     if config.overlap < 0:
         raise InputError(f"nodes.{name}.overlap: expected at least 0, got {config.overlap}")
     longest = _longest_window(student.encoder)

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from tiny_students import prediction, write_report
 
-from coteach.attending.cases import Prediction, choose, predictions_file, read_predictions
+from coteach.attending.cases import choose, predictions_file, read_predictions
 from coteach.errors import InputError
 
 RIGHT, WRONG = "positive", "negative"
@@ -47,13 +47,6 @@ def test_the_largest_leads_of_the_one_that_is_right(tmp_path: Path) -> None:
     assert chosen(tmp_path, first, first, 3) == {1: [], 2: []}
 
 
-def test_the_text_of_a_pair(tmp_path: Path) -> None:
-    run = write_report(tmp_path, [prediction("1", RIGHT, RIGHT, 1, ["良い\n城", "東京"])])
-    assert read_predictions(predictions_file(run)) == {
-        "1": Prediction("1", "良い 城\n東京", RIGHT, RIGHT, 1.0)
-    }
-
-
 @pytest.mark.parametrize(
     ("other", "message"),
     [
@@ -75,8 +68,8 @@ def test_runs_of_other_texts(tmp_path: Path, other: list[Any], message: str) -> 
     ("change", "message"),
     [
         ({"id": 3}, "id 3: expected a string"),
-        ({"text": None}, "text null: expected a string, or two of a pair"),
-        ({"text": ["城"]}, r'text \["城"\]: expected a string, or two of a pair'),
+        ({"text": None}, "text null: expected a string"),
+        ({"text": ["城"]}, r'text \["城"\]: expected a string'),
         ({"gold": None}, "gold null: expected a string"),
         ({"predicted": 1}, "predicted 1: expected a string"),
         ({"probabilities": [0.5, 0.5]}, r"probabilities \[0.5, 0.5\]: expected an object"),

@@ -12,10 +12,13 @@ import numpy as np
 import pytest
 import tiny_students
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from transformers import pipeline
 
 from coteach.model import Student
-from coteach.model.classification import Classifier
+from coteach.model.alignment import Tokens
+from coteach.model.classification import Classifier, shortened
 
 TEXTS = [
     "このホテルはとても良い。",
@@ -121,3 +124,24 @@ def test_saving_the_pipeline_saves_the_student(folder: str, tmp_path: Path) -> N
     pipe.save_pretrained(tmp_path / "copy")
     copy = pipeline("student-text-classification", model=str(tmp_path / "copy"))
     assert copy(TEXTS[0]) == pipe(TEXTS[0])
+
+
+@given(st.integers(0, 12), st.integers(0, 12), st.integers(3, 12))
+def test_a_pair_loses_tokens_of_the_longer_text_first(first: int, second: int, window: int) -> None:
+    """Against the naive way: one token less of the longer one, until all fit."""
+    separator = 1 if first and second else 0  # it stands at the end of the first line
+    lines = [0] * (first + separator) + [1] * second
+    place = [*range(first + separator), *range(second)]
+    tokens = Tokens([*range(len(lines))], lines, place, [it + 1 for it in place])
+    kept = [first, second]
+    while sum(kept) + separator > window:
+        kept[0 if kept[0] > kept[1] else 1] -= 1
+    found = shortened(tokens, window, pairs=True)
+    start = first + separator
+    expected = [*range(kept[0]), *range(first, start), *range(start, start + kept[1])]
+    if separator:
+        assert found.ids == expected
+    else:
+        assert found.ids == [*range(min(window, len(lines)))]
+    assert [found.lines[n] for n in range(len(found))] == [lines[it] for it in found.ids]
+    assert shortened(tokens, window, pairs=False).ids == [*range(min(window, len(lines)))]

@@ -168,6 +168,12 @@ class TestDictionaries:
         with_user = labeler(dictionary=str(folder), user_dictionary=str(user))
         assert len(with_user("東京 鴨木城に")) == 2
         assert without.fingerprint != with_user.fingerprint
+        # Made anew at the same place, of the same size, with another part of speech.
+        words.write_text("鴨木城,0,0,-1000,動詞,固有名詞,城\n", encoding="utf-8")
+        index(f'-d "{folder}" -u "{user}" -f utf-8 -t utf-8 "{words}"')
+        again = labeler(dictionary=str(folder), user_dictionary=str(user))
+        assert len(again("東京 鴨木城に")) == 1
+        assert again.fingerprint != with_user.fingerprint
 
     def test_another_charset_is_refused(self, compiled: Callable[[str], Path]) -> None:
         with pytest.raises(ValueError, match=r"(?i)its charset is euc-jp, expected UTF-8"):

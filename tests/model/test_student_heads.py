@@ -12,7 +12,7 @@ from torch import Tensor
 from transformers import AutoModel
 
 from coteach.model import Student, StudentConfig
-from coteach.model.student import layer_stack
+from coteach.model.layers import layer_stack
 
 CLASSES = ["bad", "good", "so-so"]
 TAGS = ["O", "B-noun", "I-noun"]

@@ -363,6 +363,18 @@ def test_a_dry_run_shows_the_graph(recipe: Recipe) -> None:
         ({"selection": Selection(thresholds="f1")}, "selection.thresholds"),
         ({"baselines": ("gold_only",)}, "baselines: 'gold_only' is for the extraction"),
         ({"edges": {"p": Edge("part_of_speech", "student")}}, "all are from parts of speech"),
+        (
+            {"edges": {"gold": Edge("gold", "student", weight=0.0)}},
+            "edges: the weight of each is 0",
+        ),
+        (
+            {"edges": {"gold": Edge("gold", "student", smoothing=0.5)}},
+            "edges.gold.smoothing: 'gold' is one source.*got 0.5",
+        ),
+        (
+            {"edges": {"gold": Edge("gold", "student"), "more": Edge("gold", "student")}},
+            "edges.more.source: 'gold' teaches its heads by 'gold' already",
+        ),
     ],
 )
 def test_what_does_not_fit(recipe: Recipe, change: dict[str, Any], message: str) -> None:
@@ -373,9 +385,10 @@ def test_what_does_not_fit(recipe: Recipe, change: dict[str, Any], message: str)
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"trained_layers": (7,)}, r"nodes.student: .*layer must be in \[-4, 3\].*got 7"),
+        ({"trained_layers": (7,)}, r"nodes.student.trained_layers: layer must be in \[-4, 3\].*7"),
+        ({"trained_layers": (99, 1)}, r"nodes.student.trained_layers: .*got 99"),
         ({"pooling": "max"}, r"nodes.student.pooling: expected one of .*got 'max'"),
-        ({"edge": {"layer": 9}}, r"nodes.student: .*'part_of_speech'.*got 9"),
+        ({"edge": {"layer": 9}}, r"edges.part_of_speech.layer: layer must be in .*got 9"),
         ({"window": 500}, "nodes.student.window"),
     ],
 )
@@ -385,6 +398,39 @@ def test_what_does_not_fit_the_encoder(
     with pytest.raises(InputError, match=message):
         run(changed(recipe, **change), tmp_path / "run", quiet())
     assert not (tmp_path / "run").exists()
+
+
+def test_texts_are_read_from_the_first_line_to_the_last(recipe: Recipe) -> None:
+    with pytest.raises(InputError, match=r"nodes.student.trim_head: .*got 1; expected 0"):
+        changed(recipe, trim_head=1).check()
+
+
+def test_layers_that_no_head_reads_do_not_learn(recipe: Recipe) -> None:
+    """No gradient would reach them, and data-parallel training would wait for one."""
+    edges = {**recipe.edges, "gold": replace(recipe.edges["gold"], layer=2)}
+    prepared = prepared_of(replace(recipe, edges=edges))
+    learning = [
+        all(p.requires_grad for p in layer.parameters())
+        for layer in prepared.student.encoder.encoder.layer
+    ]
+    assert learning == [True, True, False]
+    step_of(prepared)
+    for name, parameter in prepared.student.named_parameters():
+        assert (parameter.grad is not None) == parameter.requires_grad, name
+    with pytest.raises(InputError, match=r"trained_layers: layer 3 cannot learn: the highest.*2"):
+        prepared_of(replace(changed(recipe, trained_layers=(3,)), edges=edges))
+
+
+def test_every_fold_has_the_same_tokens(recipe: Recipe) -> None:
+    """Made once: text, tokens and labels lie in one file, of which a fold takes its own."""
+    found = []
+    for fold in range(3):
+        prepared = prepared_of(replace(recipe, data=replace(recipe.data, fold=fold)))
+        (file,) = {it["filename"] for it in prepared.everything.rows.cache_files}
+        found.append(file)
+        assert len(prepared.windowed.rows) == 36
+        assert set(prepared.windowed.rows["page_id"]) == set(prepared.corpus.train)
+    assert len(set(found)) == 1
 
 
 def test_splitting_at_parts_of_speech_needs_their_node(recipe: Recipe) -> None:
