@@ -136,7 +136,7 @@ def test_errors(tiny_recipe: Recipe, tiny_corpus: Corpus, tmp_path: Path) -> Non
             replace(
                 tiny_recipe, edges={**tiny_recipe.edges, "gold": Edge("gold", "student", layer=7)}
             ),
-            "nodes.student: the student cannot be built: head 'output': layer must be in .*got 7",
+            r"edges.gold.layer: layer must be in .*got 7",
         ),
         (
             replace(teams_only, selection=replace(tiny_recipe.selection, probability="p_out")),
