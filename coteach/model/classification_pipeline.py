@@ -6,14 +6,14 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
-from transformers import Pipeline
 
 from .classification import Classifier
+from .student_pipeline import StudentPipeline
 
 Text = str | tuple[str, str]
 
 
-class ClassificationPipeline(Pipeline):
+class ClassificationPipeline(StudentPipeline):
     """Classifies texts, with the preprocessing and the tokens that the student was trained with.
 
     ::
@@ -34,18 +34,8 @@ class ClassificationPipeline(Pipeline):
         ValueError: the student does not classify, or an input is not what it was trained with.
     """
 
-    _load_tokenizer: Any = True
-    _load_processor: Any = False
-    _load_image_processor: Any = False
-    _load_video_processor: Any = False
-    _load_feature_extractor: Any = False
-
-    model: Any
-    tokenizer: Any
-
     def __init__(self, *arguments: Any, batch_size: int = 32, **options: Any) -> None:
         super().__init__(*arguments, batch_size=batch_size, **options)
-        self.model.eval()
         self.classifier = Classifier(self.model, self.tokenizer, batch_size)
 
     def __call__(self, inputs: Text | Iterable[Text], *_: Any, **options: Any) -> Any:
@@ -54,11 +44,6 @@ class ClassificationPipeline(Pipeline):
             return super().__call__([inputs], **options)[0]
         results = super().__call__((text for text in inputs), **options)
         return list(results) if isinstance(inputs, list) else results
-
-    def save_pretrained(self, save_directory: Any, **options: Any) -> None:
-        """Save the student, with whom goes the code of this pipeline, and its tokenizer."""
-        self.model.save_pretrained(save_directory, **options)
-        self.tokenizer.save_pretrained(save_directory, **options)
 
     def _sanitize_parameters(
         self, **options: Any

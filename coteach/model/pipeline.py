@@ -6,15 +6,14 @@ from collections.abc import Iterable, Iterator
 from itertools import accumulate, tee
 from typing import Any
 
-from transformers import Pipeline
-
 from .alignment import Tokens
 from .configuration import Probability
 from .extraction import Extraction, Extractor, Threshold
 from .spans import Span
+from .student_pipeline import StudentPipeline
 
 
-class AttributeExtractionPipeline(Pipeline):
+class AttributeExtractionPipeline(StudentPipeline):
     """Finds attribute values in texts of any length.
 
     ::
@@ -50,18 +49,8 @@ class AttributeExtractionPipeline(Pipeline):
         ValueError: the student has no such probability or attribute, or an input is no str.
     """
 
-    _load_tokenizer: Any = True
-    _load_processor: Any = False
-    _load_image_processor: Any = False
-    _load_video_processor: Any = False
-    _load_feature_extractor: Any = False
-
-    model: Any
-    tokenizer: Any
-
     def __init__(self, *arguments: Any, batch_size: int = 16, **options: Any) -> None:
         super().__init__(*arguments, batch_size=batch_size, **options)
-        self.model.eval()
         self.extractor = Extractor(self.model, self.tokenizer, batch_size)
 
     def __call__(self, inputs: str | Iterable[str], *_: Any, **options: Any) -> Any:
@@ -70,11 +59,6 @@ class AttributeExtractionPipeline(Pipeline):
             return super().__call__([inputs], **options)[0]
         results = super().__call__((text for text in inputs), **options)
         return list(results) if isinstance(inputs, (list, tuple)) else results
-
-    def save_pretrained(self, save_directory: Any, **options: Any) -> None:
-        """Save the student, with whom goes the code of this pipeline, and its tokenizer."""
-        self.model.save_pretrained(save_directory, **options)
-        self.tokenizer.save_pretrained(save_directory, **options)
 
     def _sanitize_parameters(  # type: ignore[override]  # no others than these
         self,
