@@ -179,7 +179,10 @@ def _cases(students: Sequence[str | Path], names: Sequence[str], count: int) -> 
         for number, chosen in enumerate(found, start=1)
     ]
     if not blocks:
-        raise InputError("cases: the two runs are right and wrong on the same texts")
+        raise InputError(
+            "cases: the two runs are right and wrong on the same texts; expected others, such as "
+            "those of another fold, or --text"
+        )
     return blocks
 
 
@@ -206,8 +209,7 @@ def _reader(name: str, student: str | Path, layer: int | None) -> AttentionReade
     from coteach.attending.reading import AttentionReader
     from coteach.training.loading import load_student
 
-    inner = Path(student) / "student"
-    return AttentionReader(name, *load_student(inner if inner.is_dir() else student), layer)
+    return AttentionReader(name, *load_student(student), layer)
 
 
 def _read_texts(path: Path) -> list[str]:

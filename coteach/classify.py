@@ -30,7 +30,7 @@ class Options:
     """
 
     student: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="STUDENT")]
-    """The student: the folder "student" of a run, or a name on the Hub."""
+    """The student: its folder or that of its run, or a name on the Hub."""
 
     texts: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="TEXTS")]
     """A file .csv, .tsv or .jsonl, or a data set of the Hub, NAME or NAME:SPLIT."""
@@ -75,8 +75,11 @@ def classify(
 
     config = classifier.student.config
     if (config.pair_separator is not None) != (rows[0].second_text is not None):
-        wanted = "single texts" if config.pair_separator is None else "pairs"
-        raise InputError(f"second_text: this student reads {wanted}; expected columns to match")
+        raise InputError(
+            "second_text: this student reads single texts; expected none"
+            if config.pair_separator is None
+            else "second_text: this student reads pairs; expected the column of the second text"
+        )
     device = classifier.student.device.type
     texts = (row.text if row.second_text is None else (row.text, row.second_text) for row in rows)
     with (

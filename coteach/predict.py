@@ -34,7 +34,7 @@ class Options:
     """
 
     student: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="STUDENT")]
-    """The student: the folder "student" of a run, or a name on the Hub."""
+    """The student: its folder or that of its run, or a name on the Hub."""
 
     pages: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="PAGES")]
     """Folder of plain pages, <page_id>.txt, or of raw HTML, <page_id>.html."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -71,7 +72,7 @@ class Options:
     output: Path | None = None
     """Folder of the search, by default runs/<recipe>/search. One that was interrupted goes on:
     what is done is left out, what was begun goes on from its last checkpoint, and what failed is
-    tried again."""
+    tried again. Repetitions may be added."""
     run: Annotated[str | None, tyro.conf.arg(metavar="NAME")] = None
     """Do this one run of the list alone, in this process; for a batch system."""
 
@@ -171,6 +172,8 @@ def _search(options: Options, grid: Grid, arguments: Sequence[str]) -> int:
     def command(cell: Cell) -> list[str]:
         return [sys.executable, "-m", "coteach.search", *arguments, "--run", cell.name]
 
+    # As Ctrl-C: the runs end as well, and go on from their checkpoints.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     run_cells(study, cells, command, options.workers, options.threads)
     return _conclude(study, cells, grid)
 

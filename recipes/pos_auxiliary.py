@@ -48,7 +48,7 @@ from coteach.searching import Grid
 recipe = Recipe(
     name="pos_auxiliary",
     data=ClassificationData(
-        train=tuple(os.environ.get("TEXTS", "texts.tsv").split(os.pathsep)),
+        train=tuple((os.environ.get("TEXTS") or "texts.tsv").split(os.pathsep)),
         preprocessing=PAPER_STEPS,
         duplicates="drop",
         balance="downsample",

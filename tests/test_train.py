@@ -123,7 +123,7 @@ def test_what_cannot_be_used(
         (["--data.gold", str(broken)], "broken.json:1: key 'attribute' is missing"),
         (["--data.pages", absent], f"{absent}: no such folder"),
         (["--data.submissions", absent], f"{absent}: no submission"),
-        (["--nodes.student.tokenizer", absent], f"nodes.student: tokenizer '{absent}'"),
+        (["--nodes.student.tokenizer", absent], f"nodes.student.tokenizer: no such folder, got '{absent}'"),
         (["--nodes.student.window", "99"], "nodes.student.window: "),
         (["--nodes.student.overlap", "-1"], "nodes.student.overlap: expected at least 0, got -1"),
         (["--nodes.student.mecab-options", "x"], "nodes.student: mecab_options='x'"),

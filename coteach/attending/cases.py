@@ -40,8 +40,17 @@ class Prediction:
 
 
 def predictions_file(run: Path) -> Path:
-    """Where a run's predictions are: on its report split, or on dev where it has no such split."""
-    return next((run / name for name in _FILES if (run / name).is_file()), run / _FILES[0])
+    """Where a run's predictions are: on its report split, or on dev where it has no such split.
+
+    Raises:
+        InputError: the folder has neither.
+    """
+    for name in _FILES:
+        if (run / name).is_file():
+            return run / name
+    raise InputError.at(
+        run, None, f"no {' or '.join(_FILES)} here; expected a finished run of classification"
+    )
 
 
 def read_predictions(path: Path) -> dict[str, Prediction]:

@@ -29,7 +29,7 @@ def tag_sets() -> dict[str, dict[str, list[str]]]:
 
 def description(
     analyzer: str,
-    dictionary: str,
+    dictionary: str | None,
     user_dictionary: str | Path | None,
     tag_set: str | None,
     classes: Sequence[str],
@@ -40,7 +40,7 @@ def description(
 
     Args:
         analyzer: "mecab" or "sudachi".
-        dictionary: the analyser's, by name; MeCab's may be a folder.
+        dictionary: the analyser's, by name; MeCab's may be a folder. None: unidic_lite, or core.
         user_dictionary: a compiled user dictionary's path.
         tag_set: "unidic" or "ipadic", whose names the dictionary's tags have; None where its name
             tells.
@@ -50,10 +50,25 @@ def description(
         split_mode: Sudachi's.
 
     Raises:
-        InputError: a name is unknown, or the tag set of a dictionary's folder is not given.
+        InputError: a name is unknown, the tag set of a dictionary's folder is not given, or the
+            mapping has other classes than those that are labelled.
     """
     if analyzer not in ANALYZERS:
         raise InputError(f"analyzer: expected {' or '.join(ANALYZERS)}, got {analyzer!r}")
+    if dictionary is None:
+        dictionary = "core" if analyzer == "sudachi" else "unidic_lite"
+    if analyzer != "sudachi" and split_mode != "C":
+        raise InputError(
+            f"split_mode: of Sudachi alone; expected 'C' with MeCab, got {split_mode!r}"
+        )
+    for name, prefixes in (mapping or {}).items():
+        if name not in classes:
+            raise InputError(
+                f"mapping: {name!r} is none of the classes {', '.join(classes)}; expected it among "
+                "them"
+            )
+        if isinstance(prefixes, str):
+            raise InputError(f"mapping: {name!r}: expected a tuple of beginnings, got {prefixes!r}")
     if analyzer == "sudachi" and dictionary not in SUDACHI_DICTIONARIES:
         expected = ", ".join(SUDACHI_DICTIONARIES)
         raise InputError(f"dictionary: Sudachi has {expected}, got {dictionary!r}")
@@ -77,6 +92,11 @@ def _classes(analyzer: str, dictionary: str, tag_set: str | None) -> dict[str, l
     """The classes of a tag set, or of that of a dictionary."""
     if tag_set is None:
         if analyzer == "mecab" and dictionary not in MECAB_DICTIONARIES:
+            if not Path(dictionary).is_dir():
+                raise InputError(
+                    f"dictionary: expected {', '.join(MECAB_DICTIONARIES)}, or the folder of a "
+                    f"compiled dictionary, got {dictionary!r}"
+                )
             raise InputError(
                 f"tag_set: expected {' or '.join(tag_sets())} for the dictionary {dictionary!r}, "
                 "whose name does not tell whose tags it has"

@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+import tyro
+
 from coteach.aggregation import Method
 from coteach.errors import InputError
 from coteach.graph.weights import Equal, TeamWeights
@@ -68,9 +70,10 @@ class PartOfSpeech:
 
     analyzer: Literal["mecab", "sudachi"] = "mecab"
     """Who analyses. Sudachi needs pip install coteach[sudachi]."""
-    dictionary: str = "unidic_lite"
-    """MeCab: unidic_lite, ipadic or unidic, where their packages are installed, or the folder of a
-    compiled dictionary, such as NEologd's (the paper's); Sudachi: small, core or full."""
+    dictionary: str | None = None
+    """MeCab: unidic_lite (None), ipadic or unidic, where their packages are installed, or the
+    folder of a compiled dictionary, such as NEologd's (the paper's); Sudachi: core (None), small or
+    full."""
     user_dictionary: Path | None = None
     """A compiled user dictionary of MeCab's, read beside the dictionary."""
     split_mode: Literal["A", "B", "C"] = "C"
@@ -79,9 +82,9 @@ class PartOfSpeech:
     """How the dictionary names parts of speech; None: known by its name. A folder needs it."""
     classes: tuple[str, ...] = ("名詞", "副詞", "形容詞")
     """The classes to tell apart (the paper's: noun, adverb, adjective)."""
-    mapping: dict[str, tuple[str, ...]] = field(default_factory=dict)
-    """Class → beginnings of the analyser's parts of speech, such as "接尾辞,名詞的"; for classes of
-    your own, or instead of the tag set's table."""
+    mapping: tyro.conf.Suppress[dict[str, tuple[str, ...]]] = field(default_factory=dict)
+    """Class → beginnings of the analyser's parts of speech, such as ("接尾辞,名詞的",); for classes
+    of your own, or instead of the tag set's table. In a recipe only, not on the command line."""
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -22,8 +22,9 @@ class ClassificationPipeline(StudentPipeline):
         pipe("また泊まりたい宿です。")  # {"label": "positive", "score": 0.98}
 
     A text gives a dictionary, a list of texts a list of such, any other iterable an iterator
-    that reads up to 1,024 texts ahead. A text of a pair is a tuple of two str. Options, here or
-    in a call:
+    that reads up to 1,024 texts ahead. A pair of texts is a tuple of two str. A text may also be
+    given as ``{"text": …}``, a pair as ``{"text": …, "text_pair": …}``. Options, here or in a
+    call:
 
     Args:
         top_k: how many classes a text gets, the likeliest first, as a list; None for all of them.
@@ -40,8 +41,10 @@ class ClassificationPipeline(StudentPipeline):
 
     def __call__(self, inputs: Text | Iterable[Text], *_: Any, **options: Any) -> Any:
         """The class of one text, or of each: see the class."""
-        if isinstance(inputs, (str, tuple)):
+        if isinstance(inputs, (str, tuple, Mapping)):
             return super().__call__([inputs], **options)[0]
+        if not isinstance(inputs, Iterable):
+            raise ValueError(f"expected a text or several, got {inputs!r}")
         results = super().__call__((text for text in inputs), **options)
         return list(results) if isinstance(inputs, list) else results
 
@@ -51,6 +54,8 @@ class ClassificationPipeline(StudentPipeline):
         for name in options:
             if name != "top_k":
                 raise ValueError(f"option {name!r}: expected top_k")
+        if options.get("top_k") is not None and options["top_k"] < 1:
+            raise ValueError(f"top_k: expected at least 1, or None, got {options['top_k']}")
         return {}, {}, options
 
     def get_iterator(
@@ -67,8 +72,14 @@ class ClassificationPipeline(StudentPipeline):
         found = self._forward(map(self.preprocess, inputs))
         return (self.postprocess(it, **postprocess_params) for it in found)
 
-    def preprocess(self, text: Text) -> list[int]:  # type: ignore[override]
+    def preprocess(self, text: Any) -> list[int]:  # type: ignore[override]
         """A text's token ids."""
+        if isinstance(text, Mapping):
+            parts = (text.get("text"), text.get("text_pair"))
+            text = parts[0] if parts[1] is None else parts
+        texts = text if isinstance(text, tuple) else (text,)
+        if not all(isinstance(it, str) for it in texts):
+            raise ValueError(f"expected a text or several, got {text!r} among them")
         return self.classifier.content(text)
 
     def _forward(self, contents: Iterable[list[int]]) -> Iterator[np.ndarray]:  # type: ignore[override]

@@ -83,6 +83,8 @@ class Extractor:
     def __init__(
         self, student: Student, tokenizer: Any, batch_size: int = 16, chunk: int = 256
     ) -> None:
+        if student.config.classes:
+            raise ValueError("expected a student that extracts attributes, got one that classifies")
         self.student = student
         self.tokenizer = tokenizer
         self.aligner = build_aligner(tokenizer, student.config)

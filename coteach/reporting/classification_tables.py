@@ -153,7 +153,8 @@ def _notes(experiment: Experiment, corrected: dict[int, float]) -> Iterator[str]
     )
     yield (
         "texts: 95 % paired bootstrap over all texts of all folds (2,000 draws), for these very "
-        f"runs. {UNDECIDED!r}: neither a gain nor a loss is shown."
+        f"runs: other folds and seeds may differ from them, which the test over pairs allows for. "
+        f"{UNDECIDED!r}: neither a gain nor a loss is shown."
     )
     yield (
         "detectable: the true mean difference that the one-sided test over so many pairs would "

@@ -174,7 +174,7 @@ def _draw_sweep(axes: Axes, sweep: Sweep) -> None:
 
 def _draw_auxiliary(axes: Axes, experiment: Experiment) -> None:
     layers = [layer.number for layer in experiment.layers]
-    for task, (name, colour, marker, style) in enumerate(_TASKS):
+    for task, (name, colour, marker, line) in enumerate(_TASKS):
         seen = [mean_and_spread(layer.accuracies[task]) for layer in experiment.layers]
         axes.errorbar(
             [
@@ -184,7 +184,7 @@ def _draw_auxiliary(axes: Axes, experiment: Experiment) -> None:
             yerr=[math.nan if spread is None else 100 * spread for _, spread in seen],
             color=colour,
             marker=marker,
-            linestyle=style,
+            linestyle=line,
             markersize=4.5,
             linewidth=1.4,
             elinewidth=0.9,
@@ -193,7 +193,7 @@ def _draw_auxiliary(axes: Axes, experiment: Experiment) -> None:
         )
     axes.set_xticks(layers)
     axes.set_title(textwrap.fill(experiment.label, _TITLE))
-    axes.set_xlabel("layer of the auxiliary task")
+    axes.set_xlabel("layer of the auxiliary task (bars: s.d. over the runs)")
     axes.set_ylabel("accuracy (%)")
     axes.legend()
 

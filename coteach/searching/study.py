@@ -115,6 +115,9 @@ class Study:
                 raise InputError.at(
                     path, None, f"cannot be used as an Optuna study: {in_one_line(error)}"
                 ) from None
+            before = self._study.user_attrs.get(GRID, {})
+            if before != described and _is_longer(before, described):
+                self._study.set_user_attr(GRID, described)
         _check_same(path, self._study.user_attrs.get(GRID, {}), described)
 
     def outcomes(self) -> dict[str, Outcome]:
@@ -226,6 +229,20 @@ def _plain(value: Any) -> Any:
     if value is None or isinstance(value, bool | int | float | str):
         return value
     return json.dumps(as_json(value), ensure_ascii=False)
+
+
+def _is_longer(before: Mapping[str, Any], now: Mapping[str, Any]) -> bool:
+    """Whether a grid is another one with more repetitions: no cell that was begun is lost."""
+    longer = [
+        field
+        for field in now
+        if (field == "seeds" or field.startswith("repeat "))
+        and before.get(field)
+        and set(map(json.dumps, before[field])) <= set(map(json.dumps, now[field]))
+    ]
+    return before.keys() == now.keys() and all(
+        field in longer or before[field] == now[field] for field in now
+    )
 
 
 def _check_same(path: Path, before: Mapping[str, Any], now: Mapping[str, Any]) -> None:

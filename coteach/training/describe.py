@@ -5,13 +5,14 @@ from __future__ import annotations
 import resource
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import islice
 
 import numpy as np
 import torch
 from accelerate import Accelerator
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from coteach.data.batches import plan_epoch
@@ -20,6 +21,8 @@ from coteach.data.collator import Collator
 from coteach.data.corpus import Corpus
 from coteach.data.windowed import Windowed
 from coteach.graph.gates import Step
+from coteach.graph.objectives import LearnedWeighting
+from coteach.model.layers import absolute
 from coteach.recipe import Recipe
 from coteach.training.loop import Plan, train_step
 from coteach.training.optimizers import build_optimizer
@@ -27,6 +30,7 @@ from coteach.training.prepare import Prepared, load_data, prepare, prepare_gold_
 from coteach.training.room import check_writable
 
 TRIAL_STEPS = 5
+MANY = 0.1  # the share of words that miss their tokens from which on it is said
 
 
 def dry_run(recipe: Recipe, console: Console | None = None) -> None:
@@ -127,7 +131,10 @@ def describe(prepared: Prepared, console: Console) -> None:
             if float(weights.max() - weights.min()) > 1e-6:
                 shown += f" ({float(weights.min()):.2f} to {float(weights.max()):.2f})"
             loss = type(spec.loss).__name__ if number == 0 else "″"
-            graph.add_row(name, member, head, str(spec.layer), loss, shown)
+            if isinstance(prepared.graph.objective, LearnedWeighting):
+                shown = f"learned × {shown}"
+            depth = prepared.student.encoder.config.num_hidden_layers
+            graph.add_row(name, member, head, str(absolute(spec.layer, depth)), loss, shown)
     console.print(graph)
     for name, edge in prepared.graph.edges.items():
         if edge.class_weights is not None and edge.answer.unit == "attributes":
@@ -140,6 +147,8 @@ def describe(prepared: Prepared, console: Console) -> None:
     tagged = [of.tags.annotations.name for of in prepared.sources.values() if of.tags is not None]
     if sources or tagged:
         console.print(_fits(prepared.everything, [*sources, *tagged]))
+    for line in _remarks(prepared, tagged):
+        console.print(line, soft_wrap=True)
     gold_fit = prepared.windowed.fits.get("gold")
     if gold_fit is not None and gold_fit.total:
         missed = gold_fit.total - gold_fit.exact
@@ -174,6 +183,24 @@ def _fits(windowed: Windowed, sources: Sequence[str]) -> Table:
         shown = (f"{figure:,}" for figure in (windowed.processed[name], *figures))
         data.add_row(name, *shown)
     return data
+
+
+def _remarks(prepared: Prepared, tagged: Sequence[str]) -> Iterator[str]:
+    """What a user of parts of speech should know of their labels."""
+    windowed = prepared.everything
+    for name in tagged:
+        fit = windowed.fits[name]
+        tags, (counts,) = windowed.tag_sources[name], windowed.tag_counts(name).tolist()
+        for tag, count in zip(tags, counts, strict=True):
+            if tag.startswith("B-") and not count:
+                kind = tag.removeprefix("B-")
+                yield f"[bold]No word of class {escape(kind)}[/bold] in what {name} reads."
+        missed = (fit.grown + fit.lost) / max(fit.total, 1)
+        if missed > MANY:
+            yield (
+                f"{100 * missed:.0f} % of the words of {name} do not begin and end with tokens; "
+                'with words="part_of_speech" they would.'
+            )
 
 
 def _size(prepared: Prepared) -> str:

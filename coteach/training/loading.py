@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from safetensors import SafetensorError
@@ -16,52 +16,45 @@ from coteach.model.extraction import Extractor
 
 __all__ = ["load_classifier", "load_extractor", "load_student"]
 
+Reader = TypeVar("Reader", Extractor, Classifier)
+
 
 def load_student(student: str | Path) -> tuple[Student, Any]:
     """A student and its tokenizer, in evaluation mode, on a GPU where there is one.
 
     Args:
-        student: a folder, or a name on the Hub.
+        student: a folder, also that of its run, or a name on the Hub.
 
     Raises:
         InputError: it cannot be loaded.
     """
+    inner = Path(student) / "student"
+    place = inner if inner.is_dir() else student
     try:
-        model: Any = Student.from_pretrained(student)
-        tokenizer = AutoTokenizer.from_pretrained(student)
+        model: Any = Student.from_pretrained(place)
+        tokenizer = AutoTokenizer.from_pretrained(place)
     except (OSError, RuntimeError, SafetensorError, ValueError) as error:
-        raise _cannot_be_loaded(student, error) from None
+        raise InputError(
+            f"student {str(student)!r} cannot be loaded: {in_one_line(error)}"
+        ) from None
     return model.to("cuda" if torch.cuda.is_available() else "cpu").eval(), tokenizer
 
 
 def load_extractor(student: str | Path, batch_size: int = 16) -> Extractor:
     """A student that extracts, ready to read text; errors as of :func:`load_student`."""
-    _check_batch_size(batch_size)
-    model, tokenizer = load_student(student)
-    if model.config.classes:
-        raise InputError(
-            f"student {str(student)!r}: it classifies texts; expected one that extracts attributes"
-        )
-    try:
-        return Extractor(model, tokenizer, batch_size)
-    except ValueError as error:
-        raise _cannot_be_loaded(student, error) from None
+    return _ready(Extractor, student, batch_size)
 
 
 def load_classifier(student: str | Path, batch_size: int = 32) -> Classifier:
     """A student that classifies, ready to read text; errors as of :func:`load_student`."""
-    _check_batch_size(batch_size)
-    model, tokenizer = load_student(student)
-    try:
-        return Classifier(model, tokenizer, batch_size)
-    except ValueError as error:
-        raise _cannot_be_loaded(student, error) from None
+    return _ready(Classifier, student, batch_size)
 
 
-def _check_batch_size(batch_size: int) -> None:
+def _ready(reader: type[Reader], student: str | Path, batch_size: int) -> Reader:
     if batch_size < 1:
         raise InputError(f"batch_size: expected at least 1, got {batch_size}")
-
-
-def _cannot_be_loaded(student: str | Path, error: Exception) -> InputError:
-    return InputError(f"student {str(student)!r} cannot be loaded: {in_one_line(error)}")
+    model, tokenizer = load_student(student)
+    try:
+        return reader(model, tokenizer, batch_size)
+    except ValueError as error:
+        raise InputError(f"student {str(student)!r}: {in_one_line(error)}") from None

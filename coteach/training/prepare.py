@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -151,11 +152,14 @@ def _load_tokenizer(name: str, node: StudentNode) -> Any:
             f"nodes.{name}.tokenizer: expected a name or folder, got None; a student without a "
             "pretrained encoder has no tokenizer of its own"
         )
+    field = f"nodes.{name}.{'encoder' if node.tokenizer is None else 'tokenizer'}"
+    if source.startswith(("/", "./", "../", "~")) and not Path(source).is_dir():
+        raise InputError(f"{field}: no such folder, got {source!r}; expected one, or a Hub name")
     try:
         tokenizer = AutoTokenizer.from_pretrained(source)
     except (OSError, ValueError) as error:
         raise InputError(
-            f"nodes.{name}: tokenizer {source!r} cannot be loaded: {in_one_line(error)}"
+            f"{field}: the tokenizer of {source!r} cannot be loaded: {in_one_line(error)}"
         ) from None
     for special in ("cls_token", "sep_token", "pad_token"):
         if getattr(tokenizer, special) is None:

@@ -97,7 +97,7 @@ def test_no_json(tmp_path: Path, content: bytes, message: str) -> None:
 
 
 def test_no_report(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"report\.jsonl: cannot be read"):
+    with pytest.raises(InputError, match=r"no report\.jsonl or dev\.jsonl here"):
         read_predictions(predictions_file(tmp_path))
 
 

@@ -104,6 +104,7 @@ def test_classes_of_ones_own() -> None:
     found = described(classes=("名詞", "place", "副詞"), mapping=own)["classes"]
     assert found == {"名詞": ["名詞"], "place": ["名詞,固有名詞,地名"], "副詞": ["副詞"]}
     # Nothing is asked of a tag set that is not needed.
+    own.pop("名詞")
     assert described(dictionary="/mine", classes=("place",), mapping=own)["classes"] == {
         "place": ["名詞,固有名詞,地名"]
     }
@@ -114,12 +115,16 @@ def test_classes_of_ones_own() -> None:
     [
         ({"analyzer": "juman"}, "analyzer: expected mecab or sudachi, got 'juman'"),
         ({"analyzer": "sudachi"}, "dictionary: Sudachi has core, small, full, got 'unidic_lite'"),
-        ({"dictionary": "/mine"}, "tag_set: expected ipadic or unidic for the dictionary '/mine'"),
+        ({"dictionary": "/"}, "tag_set: expected ipadic or unidic for the dictionary '/'"),
+        ({"dictionary": "ipadik"}, "dictionary: expected unidic_lite, .*got 'ipadik'"),
+        ({"split_mode": "A"}, "split_mode: of Sudachi alone; .*got 'A'"),
         ({"tag_set": "juman"}, "tag_set: expected ipadic or unidic, got 'juman'"),
         ({"classes": ()}, "classes: expected at least one, none twice, got \\[\\]"),
         ({"classes": ("名詞", "名詞")}, "none twice"),
         ({"classes": ("noun",)}, "classes: expected some of 名詞, 動詞, .*, got 'noun'"),
-        ({"classes": ("noun",), "mapping": {"mine": ["名詞"]}}, "記号, mine, got 'noun'"),
+        ({"classes": ("noun", "mine"), "mapping": {"mine": ["名詞"]}}, "mine, got 'noun'"),
+        ({"mapping": {"mine": ["名詞"]}}, "mapping: 'mine' is none of the classes 名詞, 副詞"),
+        ({"classes": ("x",), "mapping": {"x": "動詞"}}, "mapping: 'x': expected a tuple .*'動詞'"),
     ],
 )
 def test_bad_fields(changes: dict[str, Any], message: str) -> None:

@@ -119,6 +119,25 @@ def test_going_on_from_a_saved_student_keeps_every_head(folder: str) -> None:
         assert torch.equal(again.state_dict()[name], value), name
 
 
+def test_dictionaries_as_inputs_and_what_is_no_text(folder: str) -> None:
+    pipe = pipeline("student-text-classification", model=folder)
+    assert pipe({"text": TEXTS[0]}) == pipe(TEXTS[0])
+    assert pipe([{"text": TEXTS[0]}, TEXTS[1]]) == pipe(TEXTS[:2])
+    for wrong in (3, None, {"body": "良い"}, [TEXTS[0], 5]):
+        with pytest.raises(ValueError, match="expected a text or several, got"):
+            pipe(wrong)
+    for wrong in (0, -1):
+        with pytest.raises(ValueError, match=f"top_k: expected at least 1, or None, got {wrong}"):
+            pipe(TEXTS[0], top_k=wrong)
+    with pytest.raises(ValueError, match=r"expected a pair of texts|expected a text, as in"):
+        pipe({"text": "良い", "text_pair": "悪い"})
+
+
+def test_a_student_that_classifies_is_no_extractor(folder: str) -> None:
+    with pytest.raises(ValueError, match="extracts attributes, got one that classifies"):
+        pipeline("attribute-extraction", model=folder)
+
+
 def test_saving_the_pipeline_saves_the_student(folder: str, tmp_path: Path) -> None:
     pipe = pipeline("student-text-classification", model=folder)
     pipe.save_pretrained(tmp_path / "copy")

@@ -239,3 +239,19 @@ def test_without_optuna(recipe: Recipe, tmp_path: Path, monkeypatch: pytest.Monk
     with pytest.raises(InputError, match=r"pip install coteach\[search\]"):
         Study(tmp_path / "search", recipe, GRID)
     assert not (tmp_path / "search").exists()
+
+
+def test_repetitions_may_be_added(tmp_path: Path, recipe: Recipe) -> None:
+    """A search of two seeds goes on with four; one with fewer, or other values, does not."""
+    over = {"optimisation.batch_size": (4, 8)}
+    Study(tmp_path, recipe, Grid(over, {"seed": (1, 2)}))
+    Study(tmp_path, recipe, Grid(over, {"seed": (1, 2, 3, 4)}))
+    Study(tmp_path, recipe, Grid(over, {"seed": (4, 3, 2, 1)}))
+    for other in (
+        Grid(over, {"seed": (1, 2)}),
+        Grid(over),
+        Grid({"optimisation.batch_size": (4, 8, 16)}, {"seed": (1, 2, 3, 4)}),
+        Grid(over, {"seed": (1, 2, 3, 4), "optimisation.epochs": (1.0, 2.0)}),
+    ):
+        with pytest.raises(InputError, match="begun with another grid"):
+            Study(tmp_path, recipe, other)

@@ -438,3 +438,12 @@ def test_splitting_at_parts_of_speech_needs_their_node(recipe: Recipe) -> None:
     edges = {"gold": recipe.edges["gold"]}
     with pytest.raises(InputError, match=r"nodes.student.words: 'part_of_speech'.*got \[\]"):
         replace(recipe, nodes=nodes, edges=edges).check()
+
+
+def test_a_dry_run_says_where_labels_are_missing(recipe: Recipe) -> None:
+    """A class without a word, and words that miss their tokens."""
+    spoken = PartOfSpeech(classes=("名詞", "verb"), mapping={"verb": ("VERB",)})
+    nodes = {**recipe.nodes, "part_of_speech": spoken}
+    console = quiet()
+    dry_run(replace(recipe, nodes=nodes), console)
+    assert "No word of class verb in what part_of_speech reads" in console.file.getvalue()  # type: ignore[attr-defined]

@@ -36,8 +36,8 @@ def test_describe(tiny_recipe: Recipe, tiny_corpus: Corpus) -> None:
     describe(prepare(replace(tiny_recipe, edges=edges), tiny_corpus), console)
     text = printed(console)
     for row in (
-        ["teams", "exact", "exact", "-1", "ClassBalancedFocal", "1 × 1.25"],
-        ["teams", "hasty", "hasty", "-1", "″", "1 × 0.50"],
+        ["teams", "exact", "exact", "2", "ClassBalancedFocal", "1 × 1.25"],
+        ["teams", "hasty", "hasty", "2", "″", "1 × 0.50"],
         ["gold", "gold", "output", "1", "ClassBalancedFocal", "0.5 × 1.00"],
         # source, pages, spans, exact, grown, overlapping, lost: page 12 is empty
         ["exact", "7", "21", "21", "0", "0", "0"],
