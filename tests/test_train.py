@@ -123,12 +123,15 @@ def test_what_cannot_be_used(
         (["--data.gold", str(broken)], "broken.json:1: key 'attribute' is missing"),
         (["--data.pages", absent], f"{absent}: no such folder"),
         (["--data.submissions", absent], f"{absent}: no submission"),
-        (["--nodes.student.tokenizer", absent], f"nodes.student.tokenizer: no such folder, got '{absent}'"),
+        (
+            ["--nodes.student.tokenizer", absent],
+            f"nodes.student.tokenizer: no such folder, got '{absent}",
+        ),
         (["--nodes.student.window", "99"], "nodes.student.window: "),
         (["--nodes.student.overlap", "-1"], "nodes.student.overlap: expected at least 0, got -1"),
         (["--nodes.student.mecab-options", "x"], "nodes.student: mecab_options='x'"),
         (["--cache", str(broken)], "broken.json: no place for tokenised pages: "),
-        (["--edges.gold.layer", "5"], "head 'output': layer must be in [-3, 2]"),
+        (["--edges.gold.layer", "5"], "edges.gold.layer: layer must be in [-3, 2]"),
         (["--edges.gold.source", "silver"], "edges.gold.source: 'silver' cannot teach"),
         (["--seed", "-1"], "seed: expected a whole number in [0, 2**32), got -1"),
     ]:
