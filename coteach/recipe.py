@@ -99,9 +99,9 @@ class Selection:
             raise InputError(f"selection.patience must be at least 1, got {self.patience}")
 
     def figure(self, figures: Mapping[str, float]) -> float:
-        """What decides, of the figures of an evaluation; higher is better."""
+        """What decides, of the figures of an evaluation; higher is better, no number the worst."""
         if self.by == "loss":
-            return -figures["loss"]
+            return -math.inf if math.isnan(figures["loss"]) else -figures["loss"]
         return figures["accuracy"] if "accuracy" in figures else figures[self.probability]
 
 

@@ -216,3 +216,11 @@ def test_gold_only_keeps_the_layers_that_learn(recipe: Recipe) -> None:
     assert [*baseline.edges] == ["gold"]
     assert baseline.student()[1] == replace(student, trained_layers=(-1, 1))
     assert baseline.nodes["spoken"] == PartOfSpeech()  # whose words its tokens end at
+
+
+def test_what_selects() -> None:
+    spans, texts = {"p": 0.5, "p_out": 0.6}, {"accuracy": 0.7, "loss": 0.9}
+    assert Selection(probability="p_out").figure(spans) == 0.6
+    assert Selection().figure(texts) == 0.7
+    assert Selection(by="loss").figure(texts) == -0.9
+    assert Selection(by="loss").figure({"loss": float("nan")}) < -1e9
