@@ -101,6 +101,7 @@ def test_runs_of_both_kinds(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
     names = {path.name for path in both.iterdir()}
     assert names - {path.name for path in alone.iterdir()} == {
         *("auxiliary.png", "auxiliary_pos.csv", "auxiliary_pos.txt"),
+        *("auxiliary_pos_tests.csv", "auxiliary_pos_tests.txt"),
         *("classification.csv", "classification.txt"),
     }
     for path in alone.iterdir():
@@ -114,7 +115,7 @@ def test_classification_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     search = write_auxiliary_runs(tmp_path / "search", {1: (0.9, 0.8)}, folds=2)
     output = tmp_path / "report"
     assert main([str(search), "--output", str(output)]) == 0
-    assert len(list(output.iterdir())) == 5
+    assert len(list(output.iterdir())) == 7
     write_classification_run(search / "another", [True], layer=1, fold=1, weight=0.0, name="other")
     capsys.readouterr()
     assert main([str(search), "--output", str(tmp_path / "none")]) == 2

@@ -16,7 +16,7 @@ from coteach.reporting.observations import NOT_THE_RECIPE, differing, setting_na
 from coteach.reporting.paired import ALPHA, POWER, PairedTest, holm, mean_interval
 from coteach.reporting.tables import Cell, Column, Table
 
-__all__ = ["auxiliary_table", "classification_table", "classification_tables"]
+__all__ = ["auxiliary_tables", "classification_table", "classification_tables"]
 
 GAIN = "* higher"
 """What is said of a gain with p < 0.05, which the paper prints in bold."""
@@ -25,6 +25,17 @@ NO_SPREAD = "same difference in every pair"
 ONE_PAIR = "one pair only"
 NO_TWIN = "no single-task twin"
 NO_MULTI_TASK = "no multi-task run"
+_ABOUT_TESTS = (
+    "p, Holm: the one-sided p, corrected for the number of layers tested. pairs: low, high: 95 % t "
+    "interval of the mean difference over folds and seeds, which goes with the two-sided p. Folds "
+    "share most of their training texts, so that tests over them find too much rather than too "
+    "little.",
+    "texts: 95 % paired bootstrap over all texts of all folds (2,000 draws), for these very runs: "
+    "other folds and seeds may differ from them, which the test over pairs allows for.",
+    "detectable: the true mean difference that the one-sided test over so many pairs would find "
+    f"with a probability of {POWER}, by the noncentral t distribution and the standard deviation "
+    "of these differences.",
+)
 _LONGEST = 60  # characters of a file's name; file systems allow 255 bytes
 
 
@@ -37,7 +48,7 @@ def classification_tables(runs: Sequence[ClassificationRun]) -> list[Table]:
         name = f"auxiliary_{label[:_LONGEST]}"
         taken[name] += 1
         number = f"-{taken[name]}" if taken[name] > 1 else ""
-        made.append(auxiliary_table(experiment, name + number))
+        made += auxiliary_tables(experiment, name + number)
     return made
 
 
@@ -58,57 +69,78 @@ def classification_table(runs: Sequence[ClassificationRun]) -> Table:
     return Table("classification", title, columns, tuple(rows), (note,))
 
 
-def auxiliary_table(experiment: Experiment, name: str = "auxiliary") -> Table:
-    """The paper's table of an experiment: multi-task against single-task for every layer.
+def auxiliary_tables(experiment: Experiment, name: str = "auxiliary") -> list[Table]:
+    """The paper's table of an experiment, multi-task against single-task for every layer, and one
+    of everything else that can be said of the differences.
 
     Args:
         experiment: whose layers are compared.
-        name: of the table's files.
+        name: of the first table's files; the second's end in "_tests".
     """
     tests = {
         layer.number: PairedTest.of(*layer.accuracies) for layer in experiment.layers if layer.pairs
     }
     tested = {number: test for number, test in tests.items() if test is not None}
     corrected = dict(zip(tested, holm([it.greater for it in tested.values()]), strict=True))
-    rows = [
-        _row(layer, tests.get(layer.number), corrected.get(layer.number))
-        for layer in experiment.layers
-    ]
-    columns = (
-        Column("layer", "count"),
-        *map(Column, ("multi-task", "multi-task: s.d.", "single-task", "single-task: s.d.")),
-        Column("difference", "difference"),
-        *(Column(f"p, {form}", "number") for form in ("one-sided", "two-sided", "Holm")),
-        *(Column(f"pairs: {bound}", "difference") for bound in ("low", "high")),
-        Column("pairs", "count"),
-        Column("over pairs", "text"),
-        *(Column(f"texts: {bound}", "difference") for bound in ("low", "high")),
-        Column("over texts", "text"),
-        Column("detectable", "difference"),
-    )
     of = experiment.label
     if experiment.data not in of:
         of += f", {experiment.data}"
-    title = f"Accuracy (%) with and without the auxiliary part-of-speech task, by its layer: {of}"
-    return Table(name, title, columns, tuple(rows), tuple(_notes(experiment, corrected)))
+    scores = Table(
+        name,
+        f"Accuracy (%) with and without the auxiliary part-of-speech task, by its layer: {of}",
+        (
+            Column("layer", "count"),
+            *map(Column, ("multi-task", "multi-task: s.d.", "single-task", "single-task: s.d.")),
+            Column("difference", "difference"),
+            Column("p, one-sided", "number"),
+            Column("over pairs", "text"),
+            Column("pairs", "count"),
+        ),
+        tuple(_scores(layer, tests.get(layer.number)) for layer in experiment.layers),
+        tuple(_notes(experiment, corrected)),
+    )
+    more = Table(
+        f"{name}_tests",
+        f"What the differences say, by layer (points of accuracy): {of}",
+        (
+            Column("layer", "count"),
+            *(Column(f"p, {form}", "number") for form in ("two-sided", "Holm")),
+            *(Column(f"pairs: {bound}", "difference") for bound in ("low", "high")),
+            *(Column(f"texts: {bound}", "difference") for bound in ("low", "high")),
+            Column("over texts", "text"),
+            Column("detectable", "difference"),
+        ),
+        tuple(
+            _tests(layer, tests.get(layer.number), corrected.get(layer.number))
+            for layer in experiment.layers
+        ),
+        _ABOUT_TESTS,
+    )
+    return [scores, more]
 
 
-def _row(layer: Layer, test: PairedTest | None, corrected: float | None) -> tuple[Cell, ...]:
+def _scores(layer: Layer, test: PairedTest | None) -> tuple[Cell, ...]:
     multi, single = layer.accuracies
     count = len(layer.pairs)
-    texts = mean_interval(layer.text_differences) if count else None
-    tested: tuple[Cell, ...] = (None, None, None, None, None)
-    if test is not None:
-        bounds = test.difference.low, test.difference.high
-        tested = (test.greater, test.two_sided, corrected, *bounds)
     return (
         layer.number,
         *mean_and_spread(multi),
         *mean_and_spread(single),
         fmean(layer.differences) if count else None,
-        *tested,
-        count,
+        test.greater if test is not None else None,
         _over_pairs(layer, test),
+        count,
+    )
+
+
+def _tests(layer: Layer, test: PairedTest | None, corrected: float | None) -> tuple[Cell, ...]:
+    texts = mean_interval(layer.text_differences) if layer.pairs else None
+    tested: tuple[Cell, ...] = (None, None, None, None)
+    if test is not None:
+        tested = (test.two_sided, corrected, test.difference.low, test.difference.high)
+    return (
+        layer.number,
+        *tested,
         *((texts.low, texts.high, verdict(texts)) if texts else (None, None, None)),
         test.detectable if test is not None else None,
     )
@@ -146,20 +178,8 @@ def _notes(experiment: Experiment, corrected: dict[int, float]) -> Iterator[str]
         )
     yield (
         f"{GAIN!r}: p < {ALPHA} by the paired t test over folds and seeds, one-sided as in the "
-        "paper, not corrected; the paper prints such gains in bold. p, Holm: the one-sided p, "
-        "corrected for the number of layers tested. pairs: low, high: 95 % t "
-        "interval of the mean difference, which goes with the two-sided p. Folds share most of "
-        "their training texts, so that tests over them find too much rather than too little."
-    )
-    yield (
-        "texts: 95 % paired bootstrap over all texts of all folds (2,000 draws), for these very "
-        f"runs: other folds and seeds may differ from them, which the test over pairs allows for. "
-        f"{UNDECIDED!r}: neither a gain nor a loss is shown."
-    )
-    yield (
-        "detectable: the true mean difference that the one-sided test over so many pairs would "
-        f"find with a probability of {POWER}, by the noncentral t distribution and the standard "
-        "deviation of these differences."
+        f"paper, not corrected; the paper prints such gains in bold. {UNDECIDED!r}: neither a gain "
+        "nor a loss is shown."
     )
     yield (
         "The paper's gains, with the auxiliary task at layer 2: +1.756 points on news, +0.383 on "
