@@ -20,7 +20,7 @@ What the twins look at, in texts that only one of them gets right:
 
     python -m coteach.attention RUN_OF_THE_TWIN RUN --output pictures
 
-Cost: 15 s an epoch with the head on layer 2, 9 s on layer 12, for 1,771 texts of 18 characters on
+Cost: 15 s an epoch with the head on layer 2, 9 s on layer 12, for 1,770 texts of 18 characters on
 one CPU core with AVX512-BF16 (--optimisation.precision bf16).
 
 As in the paper (§3): NFKC, numbers as 0, no URLs, symbols, spaces and line breaks, no duplicates,
