@@ -6,9 +6,9 @@ import hashlib
 import json
 import os
 import shlex
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from .mecab import LONGEST_PART, MECAB_DICTIONARIES, bundled_dictionary, parts, readable
 from .pieces import Memory
@@ -29,8 +29,20 @@ _LONGEST_SUDACHI_PART = 12_000  # characters; Sudachi reads 49,149 bytes at most
 Word = tuple[int, int, str]
 """A word's first code point in its line, its last one (exclusive), and its part of speech: the
 first levels of the analyser's feature, up to the first "*", joined with ","."""
-Analyzer = Callable[[str], list[Word]]
-"""Finds the words of a line, which holds no "\\n". The spaces between words are no words."""
+
+
+class Analyzer(Protocol):
+    """What finds words: MeCab, Sudachi, or another analyser.
+
+    Attributes:
+        version: in JSON's types; it changes with whatever the words depend on beside the
+            description.
+    """
+
+    version: list[Any]
+
+    def __call__(self, line: str) -> list[Word]:
+        """The words of ``line``, which holds no line break, in reading order; spaces are none."""
 
 
 class MecabAnalyzer:
@@ -66,7 +78,7 @@ class MecabAnalyzer:
             self._tagger: Any = fugashi.GenericTagger(f"{options} {_WORDS_AND_FEATURES}")
         except RuntimeError as error:
             raise ValueError(f"MeCab cannot be started with the options {options!r}") from error
-        self.version = [
+        self.version: list[Any] = [
             {key: info[key] for key in ("charset", "size", "version")}
             for info in self._tagger.dictionary_info
         ]
@@ -154,7 +166,7 @@ class SudachiAnalyzer:
         make = opened.tokenizer if hasattr(opened, "tokenizer") else opened.create  # before 0.7
         self._too_long = sudachipy.errors.SudachiError
         self._tokenizer = make(mode=getattr(sudachipy.SplitMode, split_mode))
-        self.version = [sudachipy.__version__, *(_digest(Path(path)) for path in user)]
+        self.version: list[Any] = [sudachipy.__version__, *(_digest(Path(path)) for path in user)]
 
     def __call__(self, line: str) -> list[Word]:
         """The words of ``line``, in reading order."""
@@ -281,7 +293,7 @@ def _mecab_dictionary(dictionary: str) -> str:
     return f"-d {shlex.quote(str(folder))} -r {shlex.quote(str(settings))}"
 
 
-def _analyzer(description: Mapping[str, Any]) -> MecabAnalyzer | SudachiAnalyzer:
+def _analyzer(description: Mapping[str, Any]) -> Analyzer:
     """The analyser of a description."""
     name, user_dictionary = description["analyzer"], description.get("user_dictionary")
     if name == "mecab":
