@@ -41,6 +41,16 @@ def build_aligner(tokenizer: Any, config: Any) -> Aligner:
     )
 
 
+def longest_window(encoder: Any) -> int:
+    """How many content tokens, beside two special ones, the encoder's positions hold."""
+    positions = getattr(encoder.config, "max_position_embeddings", 512)
+    embeddings = getattr(encoder, "embeddings", None)
+    padding = getattr(getattr(embeddings, "position_embeddings", None), "padding_idx", None)
+    if padding is not None:  # RoBERTa's first position comes after that of its padding
+        positions -= padding + 1
+    return positions // PADDED_TO * PADDED_TO - 2
+
+
 def assemble(
     contents: Sequence[Sequence[int]], tokenizer: Any, multiple: int = PADDED_TO
 ) -> tuple[Tensor, Tensor]:

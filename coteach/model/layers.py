@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from torch import nn
@@ -19,6 +19,30 @@ def layer_stack(encoder: nn.Module) -> nn.ModuleList:
         if isinstance(module, nn.ModuleList) and len(module) == depth:
             return module
     raise ValueError(f"{type(encoder).__name__}: expected a list of its {depth} layers, found none")
+
+
+def keep_layers(encoder: nn.Module, layers: Sequence[int]) -> None:
+    """Leave an encoder only some of its layers, in the order given.
+
+    Args:
+        encoder: it and its configuration are changed.
+        layers: counted from 1, the first one; negative ones count from the end.
+
+    Raises:
+        ValueError: there is no such layer, or the encoder keeps them in no list.
+    """
+    stack = layer_stack(encoder)
+    places = [absolute(layer, len(stack)) for layer in layers]
+    if not places or 0 in places:
+        raise ValueError(f"expected layers from 1, the first one, to {len(stack)}, got {layers}")
+    path = next(path for path, module in encoder.named_modules() if module is stack)
+    owner, _, name = path.rpartition(".")
+    setattr(encoder.get_submodule(owner), name, nn.ModuleList(stack[n - 1] for n in places))
+    config: Any = encoder.config
+    kinds = getattr(config, "layer_types", None)
+    if kinds:  # of encoders whose layers are not all alike
+        config.layer_types = [kinds[place - 1] for place in places]
+    config.num_hidden_layers = len(places)
 
 
 class HeadError(ValueError):

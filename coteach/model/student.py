@@ -12,9 +12,10 @@ from torch import Tensor, nn
 from transformers import MODEL_MAPPING, AutoConfig, AutoModel, PreTrainedConfig, PreTrainedModel
 from transformers.utils import ModelOutput
 
+from .attention_scores import collecting_scores
 from .configuration import OUTPUT_HEAD, StudentConfig
 from .iob2 import CLASSES
-from .layers import absolute, layer_of, layer_stack
+from .layers import absolute, keep_layers, layer_of, layer_stack
 
 
 @dataclass
@@ -25,10 +26,15 @@ class StudentOutput(ModelOutput):
         logits: of an extracting student (batch, tokens, heads, attributes, 3), float, the last
             axis being O, B, I; of a classifying one (batch, classes).
         tags: of every auxiliary head (batch, tokens, tags), where they were asked for.
+        hidden_states: of every layer asked for (batch, tokens, width), in the order asked.
+        attention_scores: of every layer asked for (batch, heads, tokens, tokens), before the
+            softmax and without the mask of the padding, in the order asked.
     """
 
     logits: Tensor | None = None
     tags: tuple[Tensor, ...] | None = None
+    hidden_states: tuple[Tensor, ...] | None = None
+    attention_scores: tuple[Tensor, ...] | None = None
 
 
 @dataclass
@@ -124,7 +130,9 @@ class Student(PreTrainedModel):
         self.post_init()
 
     @classmethod
-    def from_encoder(cls, encoder: str, config: StudentConfig, **options: Any) -> Student:
+    def from_encoder(
+        cls, encoder: str, config: StudentConfig, layers: Sequence[int] = (), **options: Any
+    ) -> Student:
         """A student on a pretrained encoder, in float32, with newly drawn heads.
 
         Args:
@@ -132,21 +140,27 @@ class Student(PreTrainedModel):
                 tag the same, a team's and an attribute's, go on from what they have learnt, so
                 that teams can come and go without starting again.
             config: its ``encoder`` is replaced by the checkpoint's.
+            layers: those of the encoder's to keep, counted from 1; none: all of them.
             **options: for the encoder's ``from_pretrained`` (``revision``, ``token``, …).
 
         Raises:
-            ValueError: the student there reads other tokens than ``config`` wants.
+            ValueError: the student there reads other tokens than ``config`` wants, or there is no
+                such layer.
         """
         source = AutoConfig.from_pretrained(encoder, **options)
         if isinstance(source, StudentConfig):
             trained = cls.from_pretrained(encoder, dtype=torch.float32, **options)
-            config.encoder = trained.config.encoder
+            if layers:
+                keep_layers(trained.encoder, layers)
+            config.encoder = trained.encoder.config.to_dict()
             student = cls(config)
             student.adopt(trained)
             return student
         pretrained = AutoModel.from_pretrained(
             encoder, dtype=torch.float32, **_without_pooler(source), **options
         )
+        if layers:
+            keep_layers(pretrained, layers)
         config.encoder = pretrained.config.to_dict()
         student = cls(config)
         student.encoder = pretrained
@@ -284,28 +298,46 @@ class Student(PreTrainedModel):
         input_ids: Tensor,
         attention_mask: Tensor | None = None,
         tags: bool = False,
+        hidden_states: Sequence[int] = (),
+        attention_scores: Sequence[int] = (),
+        inputs_embeds: Tensor | None = None,
         **_: Any,
     ) -> StudentOutput:
-        """The logits of every head.
+        """The logits of every head, and what else is asked for.
 
         Args:
             input_ids: (batch, tokens), integer, with the special tokens.
             attention_mask: (batch, tokens), 1 for tokens, 0 for padding; None for all tokens.
             tags: whether the auxiliary heads answer too.
+            hidden_states: layers whose output is wanted, from 0, the embeddings; negative ones
+                count from the end.
+            attention_scores: layers whose attention scores are wanted, from 1.
+            inputs_embeds: (batch, tokens, width), read in the place of the tokens' own word
+                embeddings; ``input_ids`` still tell a pair's texts apart.
+
+        Raises:
+            ValueError: there is no such layer, or it has no attention scores to give.
         """
+        wanted = [absolute(layer, self._last) for layer in hidden_states]
         auxiliary = self._auxiliary_layers if tags else []
         main = [self._class_layer] if self.config.classes else self._layers
         segments = {}
         tells_segments = getattr(self.encoder.config, "type_vocab_size", 0) > 1
         if self.config.pair_separator is not None and tells_segments:
             segments["token_type_ids"] = self._segments(input_ids, attention_mask)
-        encoded = self.encoder(
-            input_ids=input_ids,
-            attention_mask=attention_mask,
-            output_hidden_states=any(layer != self._last for layer in (*main, *auxiliary)),
-            return_dict=True,
-            **segments,
+        read = (
+            {"input_ids": input_ids} if inputs_embeds is None else {"inputs_embeds": inputs_embeds}
         )
+        with collecting_scores(self.encoder, attention_scores) as scores:
+            encoded = self.encoder(
+                **read,
+                attention_mask=attention_mask,
+                output_hidden_states=any(
+                    layer != self._last for layer in (*main, *auxiliary, *wanted)
+                ),
+                return_dict=True,
+                **segments,
+            )
 
         def states(layer: int) -> Tensor:
             last = layer == self._last
@@ -315,13 +347,16 @@ class Student(PreTrainedModel):
             logits = self._classify(states(self._class_layer), attention_mask)
         else:
             logits = self._tag(states, input_ids.shape)
-        if not tags:
-            return StudentOutput(logits=logits)
-        answers = [
+        answers = tuple(
             head(self.auxiliary_dropout(states(layer)))
-            for head, layer in zip(self.auxiliary, auxiliary, strict=True)
-        ]
-        return StudentOutput(logits=logits, tags=tuple(answers))
+            for head, layer in zip(self.auxiliary if tags else (), auxiliary, strict=True)
+        )
+        return StudentOutput(
+            logits=logits,
+            tags=answers if tags else None,
+            hidden_states=tuple(states(layer) for layer in wanted) or None,
+            attention_scores=tuple(scores[layer] for layer in attention_scores) or None,
+        )
 
     def _segments(self, input_ids: Tensor, attention_mask: Tensor | None) -> Tensor:
         """0 up to the first separator, 1 behind it, 0 for padding; (batch, tokens)."""
@@ -352,7 +387,8 @@ class Student(PreTrainedModel):
 
     def probabilities(self, logits: Tensor) -> TagProbabilities:
         """Every view of what the student believes, from ``forward``'s logits."""
-        every = logits.float().softmax(dim=-1)
+        exact = logits if logits.dtype == torch.float64 else logits.float()
+        every = exact.softmax(dim=-1)
         names = self.config.head_names
         output = names.index(OUTPUT_HEAD) if OUTPUT_HEAD in names else None
         teachers = every[..., [i for i in range(len(names)) if i != output], :, :]
