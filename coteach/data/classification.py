@@ -13,7 +13,13 @@ from typing import Literal
 
 from coteach.data.files import replacing
 from coteach.data.folds import assign, set_aside
-from coteach.data.labelled_rows import ColumnNames, LabelledRow, is_file, read_rows
+from coteach.data.labelled_rows import (
+    ColumnNames,
+    LabelledRow,
+    Remarks,
+    read_rows,
+    source_names,
+)
 from coteach.data.pages import Page
 from coteach.errors import InputError, quote
 from coteach.model.mecab import MecabWords, bundled_dictionary
@@ -171,8 +177,8 @@ class ClassificationData:
             InputError: a file or a row cannot be used, there are fewer than two classes or too few
                 texts, or a class has no training text.
         """
-        names = self._names()
-        remarks = _Remarks(names, "text" if self.second_text is None else "pair")
+        names = source_names([source for of in self._sources().values() for source in of])
+        remarks = Remarks(names, "text" if self.second_text is None else "pair")
         rows = {
             split: [row for it in of for row in read_rows(it, self._columns(), self.config)]
             for split, of in self._sources().items()
@@ -218,16 +224,7 @@ class ClassificationData:
     def _columns(self) -> ColumnNames:
         return ColumnNames(self.text, self.second_text, self.label, self.group)
 
-    def _names(self) -> dict[str, _Name]:
-        """Short names of the sources, or the whole ones where the short ones are not unique."""
-        sources = [source for of in self._sources().values() for source in of]
-        names = {source: _Name.of(source, Path(source).name) for source in sources}
-        stems = [name.stem for name in names.values()]
-        if len(set(stems)) == len(stems):
-            return names
-        return {source: _Name(source, source) for source in sources}
-
-    def _preprocessed(self, rows: Iterable[LabelledRow], remarks: _Remarks) -> list[LabelledRow]:
+    def _preprocessed(self, rows: Iterable[LabelledRow], remarks: Remarks) -> list[LabelledRow]:
         kept = []
         for row in rows:
             new = _with_texts(row, lambda text: preprocess(text, self.preprocessing))
@@ -239,7 +236,7 @@ class ClassificationData:
                 kept.append(new)
         return kept
 
-    def _limited(self, rows: Rows, maximum: int, remarks: _Remarks) -> Rows:
+    def _limited(self, rows: Rows, maximum: int, remarks: Remarks) -> Rows:
         in_words = self.length_unit == "words"
         words = MecabWords(bundled_dictionary("unidic_lite")) if in_words else None
 
@@ -263,7 +260,7 @@ class ClassificationData:
         return limited
 
     def _sampled(
-        self, rows: Sequence[LabelledRow], seed: int, remarks: _Remarks
+        self, rows: Sequence[LabelledRow], seed: int, remarks: Remarks
     ) -> list[LabelledRow]:
         """The first of each class after a shuffle, in the order of the files."""
         maximum = len(rows) if self.max_per_class is None else self.max_per_class
@@ -312,36 +309,6 @@ class ClassificationData:
                 raise InputError(f"{where}: {message}")
 
 
-@dataclass(frozen=True)
-class _Name:
-    """How a source is called: in remarks, and in the ids of its texts."""
-
-    shown: str
-    stem: str
-
-    @classmethod
-    def of(cls, source: str, name: str) -> _Name:
-        return cls(name, Path(name).stem if is_file(source) else name)
-
-
-class _Remarks:
-    """Counts what happened to the texts of each source."""
-
-    def __init__(self, names: Mapping[str, _Name], noun: str) -> None:
-        self._names = names
-        self._noun = noun
-        self._counts: Counter[tuple[str, str]] = Counter()
-
-    def add(self, row: LabelledRow, what: str) -> None:
-        self._counts[row.source, what] += 1
-
-    def sentences(self) -> tuple[str, ...]:
-        return tuple(
-            f"{self._names[source].shown}: {count:,} {self._noun}{'s' * (count > 1)} {what}"
-            for (source, what), count in self._counts.items()
-        )
-
-
 def _with_texts(row: LabelledRow, change: Callable[[str], str]) -> LabelledRow:
     second = None if row.second_text is None else change(row.second_text)
     return row._replace(text=change(row.text), second_text=second)
@@ -369,7 +336,7 @@ def _first_words(text: str, count: int, words: MecabWords) -> str:
     return text
 
 
-def _without_duplicates(rows: Rows, remarks: _Remarks) -> Rows:
+def _without_duplicates(rows: Rows, remarks: Remarks) -> Rows:
     def key(row: LabelledRow) -> tuple[str, str | None]:
         return row.text, row.second_text
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,7 +15,18 @@ from coteach.data.formats.hub import Hub
 from coteach.data.shinra_lines import has_lone_surrogate
 from coteach.errors import InputError, quote
 
-__all__ = ["ColumnNames", "LabelledRow", "is_file", "read_rows"]
+__all__ = [
+    "ColumnNames",
+    "LabelledRow",
+    "Remarks",
+    "SourceName",
+    "data_set_rows",
+    "is_file",
+    "json_rows",
+    "read_rows",
+    "source_names",
+    "text_of",
+]
 
 SUFFIXES = (".csv", ".tsv", ".jsonl")
 
@@ -53,9 +65,60 @@ class LabelledRow(NamedTuple):
     group: str | None
 
 
-def is_file(source: str) -> bool:
+@dataclass(frozen=True)
+class SourceName:
+    """How a file or data set is called: in remarks, and in the ids of its texts."""
+
+    shown: str
+    stem: str
+
+
+class Remarks:
+    """Counts what happened to the texts of each source.
+
+    Args:
+        names: source → its name.
+        noun: what a row is, for example "text".
+    """
+
+    def __init__(self, names: Mapping[str, SourceName], noun: str) -> None:
+        self._names = names
+        self._noun = noun
+        self._counts: Counter[tuple[str, str]] = Counter()
+
+    def add(self, row: LabelledRow, what: str) -> None:
+        """Count a row of which ``what`` is to be said."""
+        self._counts[row.source, what] += 1
+
+    def sentences(self) -> tuple[str, ...]:
+        """A sentence for each source and thing that happened."""
+        return tuple(
+            f"{self._names[source].shown}: {count:,} {self._noun}{'s' * (count > 1)} {what}"
+            for (source, what), count in self._counts.items()
+        )
+
+
+def is_file(source: str, suffixes: tuple[str, ...] = SUFFIXES) -> bool:
     """Whether ``source`` names a file; otherwise it is a data set of the Hub or a folder of one."""
-    return Path(source).is_file() or Path(source).suffix.lower() in SUFFIXES
+    return Path(source).is_file() or source.lower().endswith(suffixes)
+
+
+def source_names(
+    sources: Sequence[str], suffixes: tuple[str, ...] = SUFFIXES
+) -> dict[str, SourceName]:
+    """Short names of the sources, or the whole ones where the short ones are not unique."""
+
+    def stem(source: str) -> str:
+        name = Path(source).name
+        if not is_file(source, suffixes):
+            return name
+        return Path(name.removesuffix(".gz")).stem
+
+    names = {source: SourceName(Path(source).name, stem(source)) for source in sources}
+    stems = [name.stem for name in names.values()]
+    if len(set(stems)) == len(stems):
+        return names
+    return {source: SourceName(source, source) for source in sources}
 
 
 def read_rows(source: str, columns: ColumnNames, config: str | None = None) -> list[LabelledRow]:
@@ -78,10 +141,13 @@ def read_rows(source: str, columns: ColumnNames, config: str | None = None) -> l
         suffix = Path(source).suffix.lower()
         if suffix not in SUFFIXES:
             raise InputError.at(source, None, f"expected a file {', '.join(SUFFIXES)}")
-        entries = _json_lines if suffix == ".jsonl" else _table
-        numbered = entries(Path(source), columns)
+        path = Path(source)
+        if suffix == ".jsonl":
+            numbered = json_rows(path, all_lines(path), columns)
+        else:
+            numbered = _table(path, columns)
     else:
-        numbered = _data_set(source, columns, config)
+        numbered = data_set_rows(source, columns, config)
     rows = []
     for number, (line, entry) in enumerate(numbered, start=1):
         try:
@@ -89,8 +155,8 @@ def read_rows(source: str, columns: ColumnNames, config: str | None = None) -> l
                 source,
                 number,
                 line,
-                _text(entry, columns.text),
-                _text(entry, columns.second_text) if columns.second_text is not None else None,
+                text_of(entry, columns.text),
+                text_of(entry, columns.second_text) if columns.second_text is not None else None,
                 _name(entry, columns.label, "label") if columns.label is not None else "",
                 _name(entry, columns.group, "group") if columns.group is not None else None,
             )
@@ -142,8 +208,18 @@ def _quoted_rows(path: Path) -> Iterator[tuple[int, list[str]]]:
             yield line, row
 
 
-def _json_lines(path: Path, columns: ColumnNames) -> Numbered:
-    for line, content in all_lines(path):
+def json_rows(path: Path, lines: Iterable[tuple[int, str]], columns: ColumnNames) -> Numbered:
+    """Rows of a file of JSON lines.
+
+    Args:
+        path: named in errors.
+        lines: of the file, with their numbers; blank ones are skipped.
+        columns: what each row must have.
+
+    Raises:
+        InputError: a line is no JSON object, or lacks a column.
+    """
+    for line, content in lines:
         if not content.strip():
             continue
         try:
@@ -157,8 +233,12 @@ def _json_lines(path: Path, columns: ColumnNames) -> Numbered:
         yield line, entry
 
 
-def _data_set(source: str, columns: ColumnNames, config: str | None) -> Numbered:
-    """Rows of a data set, with the names of class labels."""
+def data_set_rows(source: str, columns: ColumnNames, config: str | None) -> Numbered:
+    """Rows of a data set, with the names of class labels.
+
+    Raises:
+        InputError: it cannot be loaded, or a column is not there or of another type.
+    """
     rows = Hub(config=config).load(Path(source))
     _check_columns(source, None, rows.column_names, columns)
     rows = rows.select_columns(columns.all())
@@ -190,7 +270,12 @@ def _check_columns(
             raise InputError.at(source, line, message)
 
 
-def _text(entry: Mapping[str, Any], column: str) -> str:
+def text_of(entry: Mapping[str, Any], column: str) -> str:
+    """The text in a column of a row.
+
+    Raises:
+        InputError: there is something else.
+    """
     value = entry[column]
     if not isinstance(value, str):
         raise InputError(f"{column}: expected a text, got {quote(value)}")
