@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -11,12 +10,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
-from coteach.data.files import byte_lines, not_utf8, replacing
 from coteach.errors import InputError
+from coteach.highlighting.given import read_texts, student_names
 
 if TYPE_CHECKING:
-    from coteach.attending.blocks import Block
     from coteach.attending.reading import AttentionReader
+    from coteach.highlighting.blocks import Block
 
 __all__ = ["Options", "attention", "main"]
 
@@ -105,18 +104,23 @@ def attention(
         InputError: a student or a run's report cannot be used, no text would be shown, the folder
             cannot be written to, or the packages that draw are missing.
     """
+    from coteach.attending.reading import ATTENTION
+    from coteach.highlighting.blocks import numbered
+    from coteach.highlighting.writing import write
     from coteach.reporting.figures import check_available
 
     check_available()
-    called = _names(students, names)
+    called = student_names(students, names)
     # Before the students, which take longer to load.
-    chosen = _given(texts) if texts else _cases(students, called, cases)
+    chosen = numbered(texts) if texts else _cases(students, called, cases)
     readers = [_reader(*it, layer) for it in zip(called, students, strict=True)]
     blocks = [
         replace(block, readings=[reader(block.text, not texts) for reader in readers])
         for block in chosen
     ]
-    return _write(blocks, readers, output)
+    return write(
+        blocks, ATTENTION, output, {"layers": {reader.name: reader.layer for reader in readers}}
+    )
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -126,7 +130,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         given = [options.cases is not None, bool(options.text), options.file is not None]
         if sum(given) > 1:
             raise InputError("expected only one of --cases, --text and --file")
-        texts = options.text if options.file is None else _read_texts(options.file)
+        texts = options.text if options.file is None else read_texts(options.file)
         # The heavy imports come after --help.
         from transformers.utils.logging import disable_progress_bar
 
@@ -147,16 +151,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _given(texts: Sequence[str]) -> list[Block]:
-    from coteach.attending.blocks import Block
-
-    return [Block(str(number), "Texts", text, []) for number, text in enumerate(texts, start=1)]
-
-
 def _cases(students: Sequence[str | Path], names: Sequence[str], count: int) -> list[Block]:
     """The texts that only one of two runs gets right."""
-    from coteach.attending.blocks import Block
-    from coteach.attending.cases import choose, predictions_file, read_predictions
+    from coteach.attending.cases import choose
+    from coteach.highlighting.blocks import Block
+    from coteach.reporting.predictions import predictions_file, read_predictions
 
     if count < 1:
         raise InputError(f"cases: expected at least 1, got {count}")
@@ -186,59 +185,11 @@ def _cases(students: Sequence[str | Path], names: Sequence[str], count: int) -> 
     return blocks
 
 
-def _names(students: Sequence[str | Path], names: Sequence[str]) -> list[str]:
-    """What the students are called: as wanted, or their folders' names where these differ."""
-    if not students:
-        raise InputError("no student given; expected at least one folder")
-    if names:
-        if len(names) != len(students) or len(set(names)) != len(names):
-            raise InputError(
-                f"names {', '.join(names)}: expected {len(students)} different ones, one a student"
-            )
-        return list(names)
-    paths = [Path(student) for student in students]
-    short = [path.parent.name if path.name == "student" else path.name for path in paths]
-    if len(set(short)) == len(short) and all(short):
-        return short
-    if len(set(paths)) < len(paths):
-        raise InputError("a student is given twice; expected different ones, or --names")
-    return [str(student) for student in students]
-
-
 def _reader(name: str, student: str | Path, layer: int | None) -> AttentionReader:
     from coteach.attending.reading import AttentionReader
     from coteach.training.loading import load_student
 
     return AttentionReader(name, *load_student(student), layer)
-
-
-def _read_texts(path: Path) -> list[str]:
-    texts = []
-    for number, line in byte_lines(path):
-        try:
-            texts.append(line.decode("utf-8").rstrip("\r\n"))
-        except UnicodeDecodeError as error:
-            raise InputError.at(path, number, not_utf8(error)) from None
-    if not texts:
-        raise InputError.at(path, None, "expected a text a line, found none")
-    return texts
-
-
-def _write(blocks: Sequence[Block], readers: Sequence[AttentionReader], output: Path) -> list[Path]:
-    from coteach.attending.blocks import as_json
-    from coteach.attending.drawing import draw
-    from coteach.attending.page import write_page
-
-    written = [output / "attention.html", output / "attention.json"]
-    write_page(blocks, written[0])
-    with replacing(written[1]) as file:
-        layers = {reader.name: reader.layer for reader in readers}
-        json.dump({"layers": layers, "texts": as_json(blocks)}, file, ensure_ascii=False, indent=1)
-        file.write("\n")
-    for block in blocks:
-        written.append(output / f"attention_{block.name}.png")
-        draw(block, written[-1])
-    return written
 
 
 if __name__ == "__main__":

@@ -1,8 +1,9 @@
-"""Tables as text for people and as CSV for programs."""
+"""Tables as text and Markdown for people and as CSV for programs."""
 
 from __future__ import annotations
 
 import csv
+import re
 import textwrap
 from io import StringIO
 from pathlib import Path
@@ -15,7 +16,7 @@ from rich.table import Table as Grid
 from coteach.data.files import replacing
 from coteach.reporting.tables import Cell, Column, Form, Table
 
-__all__ = ["as_text", "write_csv", "write_text"]
+__all__ = ["as_markdown", "as_text", "write_csv", "write_text"]
 
 _WIDE = 10_000  # characters: no cell is folded
 _NOTE = 100  # characters of a line of the notes
@@ -38,6 +39,24 @@ def as_text(table: Table) -> str:
     lines = [table.title, *map(str.rstrip, capture.get().splitlines())]
     notes = (textwrap.fill(note, _NOTE) for note in table.notes)
     return "\n".join([*lines, *notes]).rstrip() + "\n"
+
+
+def as_markdown(table: Table) -> str:
+    """A table with its title and notes in GitHub's Markdown, nothing in it read as markup."""
+    heads = [_plain(column.name) for column in table.columns]
+    marks = ["---" if column.form == "text" else "---:" for column in table.columns]
+    rows = [
+        [_plain(_shown(cell, column.form)) for cell, column in zip(row, table.columns, strict=True)]
+        for row in table.rows
+    ]
+    lines = [f"| {' | '.join(cells)} |" for cells in (heads, marks, *rows)]
+    notes = "\n\n".join(map(_plain, table.notes))
+    return "\n\n".join([f"## {_plain(table.title)}", "\n".join(lines), notes]).rstrip() + "\n"
+
+
+def _plain(text: str) -> str:
+    """The text with a backslash before what Markdown would read as markup."""
+    return re.sub(r"([\\`*_\[\]<>|#&])", r"\\\1", text)
 
 
 def write_text(table: Table, path: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -10,11 +12,12 @@ from safetensors import SafetensorError
 from transformers import AutoTokenizer
 
 from coteach.errors import InputError, in_one_line
-from coteach.model import Student
+from coteach.graph.teachers import folder_of
+from coteach.model import Student, StudentConfig
 from coteach.model.classification import Classifier
 from coteach.model.extraction import Extractor
 
-__all__ = ["load_classifier", "load_extractor", "load_student"]
+__all__ = ["load_classifier", "load_configuration", "load_extractor", "load_student"]
 
 Reader = TypeVar("Reader", Extractor, Classifier)
 
@@ -28,16 +31,21 @@ def load_student(student: str | Path) -> tuple[Student, Any]:
     Raises:
         InputError: it cannot be loaded.
     """
-    inner = Path(student) / "student"
-    place = inner if inner.is_dir() else student
-    try:
+    place = folder_of(student)
+    with _loading(student):
         model: Any = Student.from_pretrained(place)
         tokenizer = AutoTokenizer.from_pretrained(place)
-    except (OSError, RuntimeError, SafetensorError, ValueError) as error:
-        raise InputError(
-            f"student {str(student)!r} cannot be loaded: {in_one_line(error)}"
-        ) from None
     return model.to("cuda" if torch.cuda.is_available() else "cpu").eval(), tokenizer
+
+
+def load_configuration(student: str | Path) -> tuple[StudentConfig, Any]:
+    """A student's configuration and tokenizer, not its weights; else as :func:`load_student`."""
+    place = folder_of(student)
+    with _loading(student):
+        config = StudentConfig.from_pretrained(place)
+        if not config.classes and not config.attributes:
+            raise ValueError("expected a student, which has classes or attributes; got neither")
+        return config, AutoTokenizer.from_pretrained(place)
 
 
 def load_extractor(student: str | Path, batch_size: int = 16) -> Extractor:
@@ -48,6 +56,17 @@ def load_extractor(student: str | Path, batch_size: int = 16) -> Extractor:
 def load_classifier(student: str | Path, batch_size: int = 32) -> Classifier:
     """A student that classifies, ready to read text; errors as of :func:`load_student`."""
     return _ready(Classifier, student, batch_size)
+
+
+@contextmanager
+def _loading(student: str | Path) -> Iterator[None]:
+    """Turn the errors of files that are no student's into one that names it."""
+    try:
+        yield
+    except (OSError, RuntimeError, SafetensorError, ValueError) as error:
+        raise InputError(
+            f"student {str(student)!r} cannot be loaded: {in_one_line(error)}"
+        ) from None
 
 
 def _ready(reader: type[Reader], student: str | Path, batch_size: int) -> Reader:

@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 from tiny_students import CLASSES, DEPTH, HEADS, WIDTH, tiny_student, tiny_tokenizer
 from torch import Tensor
 
-from coteach.attending.reading import AttentionReader, Reading
+from coteach.attending.reading import AttentionReader
 from coteach.errors import InputError
+from coteach.highlighting.blocks import Reading
 from coteach.model import Student
 from coteach.model.classification import Classifier
 

@@ -11,15 +11,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tiny_students import tiny_student, tiny_tokenizer
 
-from coteach.attending.blocks import Block
-from coteach.attending.drawing import Widths, draw, wrap
-from coteach.attending.reading import AttentionReader, Reading
-from coteach.attending.words import Special, Word
+from coteach.attending.reading import AttentionReader
 from coteach.errors import InputError
+from coteach.highlighting.blocks import Block, Measure, Reading
+from coteach.highlighting.drawing import Widths, draw, wrap
+from coteach.highlighting.words import Special, Word
 
 matplotlib = pytest.importorskip("matplotlib")
 pytest.importorskip("matplotlib_fontja")
 
+MEASURE = Measure("Attention", "Red: much.")
 RED = np.array([1.0, 0.0, 0.0])
 
 
@@ -40,7 +41,7 @@ def picture(words: list[Word], path: Path, students: int = 1) -> np.ndarray:
 
     specials = [Special("[CLS]", 0.5)]
     readings = [Reading(f"s{it}", words, specials, "正", 0.5) for it in range(students)]
-    draw(Block("1", "Texts", "", readings), path)
+    draw(Block("1", "Texts", "", readings), MEASURE, path)
     return imread(path)[..., :3]
 
 
@@ -114,9 +115,34 @@ def test_students_stand_side_by_side(tmp_path: Path) -> None:
     assert red[:, :middle].sum() == pytest.approx(red[:, middle:].sum(), rel=0.1)
 
 
+def test_blue_speaks_against_and_marks_are_lines(tmp_path: Path) -> None:
+    plain = picture([Word("城", -0.4), Word("城", 0.2)], tmp_path / "a.png")
+    blue = np.isclose(plain, [0.28, 0.6, 1.0], atol=1 / 255).all(axis=2).sum()
+    pink = np.isclose(plain, [1, 127 / 255, 127 / 255], atol=1 / 255).all(axis=2).sum()
+    assert blue > 300
+    assert blue == pytest.approx(pink, rel=0.15)
+    marked = picture([Word("城", -0.4, True), Word("城", 0.2)], tmp_path / "a.png")
+    changed = ~np.isclose(plain, marked).all(axis=2)
+    assert np.isclose(marked[changed], 0x1A / 255).all()
+    rows, columns = (np.unique(it) for it in np.nonzero(changed))
+    assert len(columns) > 3 * len(rows) > 0
+
+
+def test_facts_stand_between_name_and_text(tmp_path: Path) -> None:
+    words = [Word("城", 0.4)]
+    with_facts = Reading("a", words, [], None, None, {"explained": "class x", "gap": None})
+    draw(Block("1", "Texts", "", [with_facts]), MEASURE, tmp_path / "a.png")
+    draw(
+        Block("1", "Texts", "", [Reading("a", words, [], None, None)]), MEASURE, tmp_path / "b.png"
+    )
+    heights = [int.from_bytes((tmp_path / name).read_bytes()[20:24]) for name in ("a.png", "b.png")]
+    assert 40 < heights[0] - heights[1] < 70
+
+
 def test_a_very_long_text(tmp_path: Path) -> None:
     words = [Word("城", 0.1), *[Word("\n", None)] * 1300]
-    draw(Block("1", "Texts", "", [Reading("a", words, [], None, None)]), tmp_path / "a.png")
+    block = Block("1", "Texts", "", [Reading("a", words, [], None, None)])
+    draw(block, MEASURE, tmp_path / "a.png")
     height = int.from_bytes((tmp_path / "a.png").read_bytes()[20:24])
     assert 30_000 < height < 65_536
 
@@ -133,7 +159,7 @@ def test_what_is_not_read_is_grey(tmp_path: Path) -> None:
 @pytest.mark.parametrize("text", ["", " \n", "$\\frac$", "東京\n\n城\t良い"])
 def test_awkward_texts(text: str, tmp_path: Path) -> None:
     reading = AttentionReader("a", tiny_student(), tiny_tokenizer())(text)
-    draw(Block("1", "Texts", text, [reading]), tmp_path / "a.png")
+    draw(Block("1", "Texts", text, [reading]), MEASURE, tmp_path / "a.png")
     assert (tmp_path / "a.png").stat().st_size > 1000
 
 

@@ -6,10 +6,11 @@ from html.parser import HTMLParser
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from coteach.attending.blocks import Block, merged
-from coteach.attending.page import page
-from coteach.attending.reading import Reading
-from coteach.attending.words import Special, Word
+from coteach.highlighting.blocks import Block, Measure, Reading, merged
+from coteach.highlighting.page import page
+from coteach.highlighting.words import Special, Word
+
+MEASURE = Measure("Attention", "Red: much.")
 
 
 class Parsed(HTMLParser):
@@ -50,7 +51,7 @@ def block(*readings: Reading) -> Block:
 
 
 def test_words_on_their_reds() -> None:
-    source = page([block(reading(WORDS), reading(WORDS[2:], "multi"))])
+    source = page([block(reading(WORDS), reading(WORDS[2:], "multi"))], MEASURE)
     parsed = Parsed(source)
     spans = [attrs for tag, attrs in parsed.tags if tag == "span" and "title" in attrs]
     assert [(it["class"], it.get("style"), it["title"]) for it in spans] == [
@@ -68,7 +69,7 @@ def test_words_on_their_reds() -> None:
 
 
 def test_the_page_needs_nothing_else() -> None:
-    source = page([block(reading(WORDS))])
+    source = page([block(reading(WORDS))], MEASURE)
     parsed = Parsed(source)
     assert ("html", {"lang": "ja"}) in parsed.tags
     assert source.startswith("<!DOCTYPE html>")
@@ -83,13 +84,13 @@ def test_names_and_classes_stay_text() -> None:
     evil = "<img src=x>"
     tokens = [Special(evil, 1.0)]
     shown = Reading(evil, [Word("城", 0.0)], tokens, evil, 1.0)
-    source = page([Block("1", evil, "城", [shown], evil, evil)])
+    source = page([Block("1", evil, "城", [shown], evil, evil)], MEASURE)
     assert "<img" not in source
     assert "&lt;img src=x&gt;" in source
 
 
 def test_no_class_and_no_words() -> None:
-    parsed = Parsed(page([Block("1", "Texts", "", [Reading("a", [], [], None, None)])]))
+    parsed = Parsed(page([Block("1", "Texts", "", [Reading("a", [], [], None, None)])], MEASURE))
     assert parsed.texts == [""]
 
 
@@ -105,10 +106,34 @@ def test_no_class_and_no_words() -> None:
 )
 def test_every_character_is_there_once(parts: list[tuple[str, bool]]) -> None:
     words = [Word(text, 0.1 if read else None) for text, read in parts]
-    parsed = Parsed(page([block(reading(words))]))
+    parsed = Parsed(page([block(reading(words))], MEASURE))
     assert parsed.texts == ["".join(text for text, _ in parts)]
 
 
 def test_specials_of_one_name_are_added_up() -> None:
     specials = reading([]).specials
     assert merged(specials) == [("[CLS]", 0.25), ("[SEP] ×2", 0.25)]
+
+
+def test_words_against_and_marked_ones() -> None:
+    words = [Word("城", -0.4), Word(" ", None, True), Word("駅", 0.2, True), Word("後", None, True)]
+    facts = {"explained": "class <b>", "gap": 0.00123456, "none": None}
+    signed = Measure("Importance", "Blue: against.", signed=True)
+    shown = Reading("a", words, [], None, None, facts)
+    source = page([Block("span2_3", "Texts", "", [shown], about="span 2")], signed)
+    parsed = Parsed(source)
+    spans = [attrs for tag, attrs in parsed.tags if tag == "span"]
+    assert [it["class"] for it in spans] == [
+        "scale signed",
+        "word against",
+        "marked",
+        "word marked",
+        "unread marked",
+    ]
+    assert [it.get("style") for it in spans[1:]] == ["--level:255", None, "--level:128", None]
+    assert parsed.texts == ["城 駅後"]
+    assert "<h3>Text 3 · span 2</h3>" in source
+    assert "<title>Importance: a</title>" in source
+    assert "<li>explained: class &lt;b&gt;</li>" in source
+    assert "<li>gap: 0.00123</li>" in source
+    assert "none" not in source.partition("<main>")[2]

@@ -3,11 +3,11 @@ from __future__ import annotations
 import math
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from tiny_students import tiny_tokenizer
 
-from coteach.attending.words import Special, Word, cut, join, levels, shown
+from coteach.highlighting.words import Special, Word, cut, join, levels, shown
 from coteach.model.alignment import Aligner, Tokens
 
 AWKWARD = st.text(
@@ -62,6 +62,42 @@ def test_what_is_behind_the_window_has_no_weight() -> None:
     tokens = tokens_of((0, 0, 2), (0, 2, 3))
     words, _ = join("東京城", tokens, [1.0], ["東京"])
     assert words == [Word("東京", 1.0), Word("城", None)]
+
+
+def test_marks_cut_words() -> None:
+    text = "住む 東京"
+    tokens = tokens_of((0, 0, 2), (0, 3, 5))
+    words, _ = join(text, tokens, [0.2, 0.6], ["住む", "東京"], [(1, 4)])
+    assert words == [
+        Word("住", pytest.approx(0.1)),
+        Word("む", pytest.approx(0.1), True),
+        Word(" ", None, True),
+        Word("東", pytest.approx(0.3), True),
+        Word("京", pytest.approx(0.3)),
+    ]
+    words, _ = join("a  b", tokens_of((0, 0, 1)), [1.0], ["a"], [(0, 2), (3, 4)])
+    assert [(it.text, it.marked) for it in words] == [
+        ("a", True),
+        (" ", True),
+        (" ", False),
+        ("b", True),
+    ]
+
+
+@settings(deadline=None)
+@given(text=AWKWARD, data=st.data())
+def test_marks_change_neither_text_nor_weights(text: str, data: st.DataObject) -> None:
+    tokens = Aligner(tiny_tokenizer())(text)
+    weights = [float(number + 1) for number in range(len(tokens))]
+    ends = st.integers(0, len(text))
+    marks = data.draw(st.lists(st.tuples(ends, ends).map(sorted).map(tuple), max_size=3))
+    words, specials = join(text, tokens, weights, ["x"] * len(tokens), marks)
+    assert "".join(word.text for word in words) == text
+    inside = [any(start <= place < end for start, end in marks) for place in range(len(text))]
+    assert [word.marked for word in words for _ in word.text] == inside
+    assert all(word.text for word in words)
+    total = math.fsum(word.weight or 0 for word in words)
+    assert total + math.fsum(it.weight for it in specials) == pytest.approx(math.fsum(weights))
 
 
 def test_nothing() -> None:
@@ -133,6 +169,8 @@ def test_levels() -> None:
     assert levels(words) == [0, 128, None, 255]
     assert levels([Word("a", 0.0)]) == [0]
     assert levels([]) == []
+    against = [Word("a", -0.5), Word("b", 0.25), Word("c", -0.0)]
+    assert levels(against) == [-255, 128, 0]
 
 
 def test_control_characters_are_shown() -> None:

@@ -1,0 +1,1 @@
+"""What students' answers rest on: shown word by word, and compared between two of them."""
