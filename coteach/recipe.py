@@ -11,19 +11,26 @@ import importlib.util
 import math
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, is_dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import ModuleType
-from typing import Any, Literal, get_args, get_origin, get_type_hints
+from typing import Literal
 
-from coteach.aggregation import check_installed
+from coteach.data.augmentation import Augmentation
 from coteach.data.classification import ClassificationData
 from coteach.data.sources import TaskData
+from coteach.data.unlabelled import UnlabelledText
 from coteach.errors import InputError
 from coteach.graph.edges import Edge
-from coteach.graph.nodes import Aggregated, Gold, Node, PartOfSpeech, Student, Submissions
+from coteach.graph.nodes import (
+    Gold,
+    Node,
+    PartOfSpeech,
+    Student,
+)
 from coteach.graph.objectives import CoTeaching, UncertaintyWeighting, WeightedSum
 from coteach.model.configuration import Probability
+from coteach.recipe_checks import check_recipe
 
 
 @dataclass(frozen=True)
@@ -72,9 +79,10 @@ class Optimisation:
 class Selection:
     """Which checkpoint becomes the student: the best on dev."""
 
-    by: Literal["score", "loss"] = "score"
-    """What decides: the micro-F1 of the values or the accuracy of the classes; or, where texts are
-    classified, the main task's loss (part-of-speech paper, §3.4)."""
+    by: Literal["score", "loss", "last"] = "score"
+    """What decides: the micro-F1 of the values or the accuracy of the classes; where texts are
+    classified, the main task's loss (part-of-speech paper, §3.4); or nothing, the last one is
+    kept. In a stage before the main one there is no score: "loss" is that of its edges on dev."""
     probability: Probability = "p"
     """The probability whose F1 decides. The original code decides by p_out."""
     evaluate_every: float = 1.0
@@ -100,9 +108,29 @@ class Selection:
 
     def figure(self, figures: Mapping[str, float]) -> float:
         """What decides, of the figures of an evaluation; higher is better, no number the worst."""
+        if self.by == "last":
+            return math.inf
         if self.by == "loss":
             return -math.inf if math.isnan(figures["loss"]) else -figures["loss"]
         return figures["accuracy"] if "accuracy" in figures else figures[self.probability]
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A training of the recipe's student before the main one, by edges of its own: TinyBERT's
+    general and intermediate distillation (Jiao et al. 2020, §3.2)."""
+
+    edges: dict[str, Edge]
+    """Who teaches it in this stage: name → edge."""
+    data: UnlabelledText | Augmentation | None = None
+    """What it reads: unlabelled text; the recipe's training texts with augmented ones; or the
+    former alone (None)."""
+    objective: WeightedSum | UncertaintyWeighting = field(default_factory=WeightedSum)
+    """How the edges combine into the student's loss."""
+    optimisation: Optimisation = field(default_factory=Optimisation)
+    """How the student's weights move."""
+    selection: Selection = field(default_factory=lambda: Selection(by="last"))
+    """Which checkpoint the next stage begins with. The original code keeps the last one."""
 
 
 @dataclass(frozen=True)
@@ -123,6 +151,11 @@ class Recipe:
     """How the student's weights move."""
     selection: Selection = field(default_factory=Selection)
     """Which checkpoint becomes the student."""
+    stages: dict[str, Stage] = field(default_factory=dict)
+    """What the student goes through before, in this order: name → stage. Edges, objective,
+    optimisation and selection of the recipe itself are those of the last, main stage."""
+    augmentation: Augmentation | None = None
+    """More training texts for the main stage, from those that there are."""
     baselines: tuple[
         Literal["vote", "vote_per_attribute", "dawid_skene", "hidden_markov", "gold_only"], ...
     ] = ("vote",)
@@ -156,155 +189,23 @@ class Recipe:
             )
         return self.data
 
+    def every_edge(self) -> dict[str, Edge]:
+        """All edges, those of the main stage first; of a stage as ``<stage>.<edge>``."""
+        before = {
+            f"{name}.{edge}": of
+            for name, stage in self.stages.items()
+            for edge, of in stage.edges.items()
+        }
+        return {**self.edges, **before}
+
     def check(self) -> None:
         """Raise InputError where names do not fit together, or a value is none of its choices."""
-        _check_choices(self, "")
-        if not 0 <= self.seed < 2**32:
-            raise InputError(f"seed: expected a whole number in [0, 2**32), got {self.seed}")
-        if self.processes < 1:
-            raise InputError(f"processes: expected at least 1, got {self.processes}")
-        name, student = self.student()
-        if student.encoder is None and not student.encoder_config:
-            raise InputError(f"nodes.{name}: expected an encoder or encoder_config, got neither")
-        if student.encoder is None and "model_type" not in student.encoder_config:
-            raise InputError(
-                f"nodes.{name}.encoder_config: no model_type; expected that of an encoder, for "
-                'example "bert"'
-            )
-        if not self.edges:
-            raise InputError("edges: expected at least one edge, got none")
-        if not any(edge.weight > 0 for edge in self.edges.values()):
-            raise InputError("edges: the weight of each is 0; expected one above 0")
-        for edge_name, edge in self.edges.items():
-            if edge.target != name:
-                raise InputError(
-                    f"edges.{edge_name}.target: {edge.target!r} is no student; expected {name!r}"
-                )
-            source = self.nodes.get(edge.source)
-            if source is None or isinstance(source, Student):
-                teachers = [n for n, node in self.nodes.items() if not isinstance(node, Student)]
-                raise InputError(
-                    f"edges.{edge_name}.source: {edge.source!r} cannot teach; expected one of "
-                    f"{teachers}"
-                )
-            alone = isinstance(source, PartOfSpeech) or not isinstance(self.data, TaskData)
-            if alone and edge.smoothing:
-                raise InputError(
-                    f"edges.{edge_name}.smoothing: {edge.source!r} is one source, which agrees "
-                    f"with itself; expected 0, got {edge.smoothing}"
-                )
-            if isinstance(source, Aggregated):
-                check_installed(source.method)
-            if isinstance(self.data, TaskData):
-                reads = isinstance(source, Submissions | Aggregated)
-                if reads and self.data.submissions is None:
-                    raise InputError(
-                        f"data.submissions: expected a folder, got None; the node "
-                        f"{edge.source!r} reads it"
-                    )
-            elif not isinstance(source, Gold | PartOfSpeech):
-                raise InputError(
-                    f"edges.{edge_name}.source: {edge.source!r} knows spans, not classes of "
-                    "texts; expected a node Gold or PartOfSpeech"
-                )
-            others = [n for n, it in self.edges.items() if it.source == edge.source]
-            if others[0] != edge_name and not isinstance(source, PartOfSpeech):
-                raise InputError(
-                    f"edges.{edge_name}.source: {edge.source!r} teaches its heads by "
-                    f"{others[0]!r} already; expected one edge from it"
-                )
-        if all(isinstance(self.nodes[it.source], PartOfSpeech) for it in self.edges.values()):
-            raise InputError(
-                "edges: all are from parts of speech, an auxiliary task; expected one from the "
-                "gold or the submissions as well"
-            )
-        self._check_words(name, student)
-        self._check_task(name, student)
-        if isinstance(self.objective, CoTeaching):
-            for role in ("teams", "gold"):
-                if getattr(self.objective, role) not in self.edges:
-                    raise InputError(
-                        f"objective.{role}: no edge {getattr(self.objective, role)!r}; expected "
-                        f"one of {list(self.edges)}"
-                    )
-        for baseline in self.baselines:
-            check_installed(baseline)
-        if "gold_only" in self.baselines and not any(
-            isinstance(self.nodes[edge.source], Gold) for edge in self.edges.values()
-        ):
-            raise InputError(
-                "baselines: 'gold_only' needs an edge from the gold, and there is none"
-            )
+        check_recipe(self)
 
     def part_of_speech(self) -> tuple[str, PartOfSpeech] | None:
         """The node by whose words the student's text is split, with its name."""
         found = [(name, of) for name, of in self.nodes.items() if isinstance(of, PartOfSpeech)]
         return found[0] if found else None
-
-    def _check_words(self, name: str, student: Student) -> None:
-        """Whether it is clear at which parts of speech text is split."""
-        nodes = [n for n, node in self.nodes.items() if isinstance(node, PartOfSpeech)]
-        if student.words == "part_of_speech" and len(nodes) != 1:
-            raise InputError(
-                f"nodes.{name}.words: 'part_of_speech' splits at the words of a node PartOfSpeech; "
-                f"expected one such node, got {nodes}"
-            )
-
-    def _check_task(self, name: str, student: Student) -> None:
-        """Whether what is asked of a student is what its task has."""
-        if isinstance(self.data, TaskData):
-            if self.selection.by == "loss":
-                raise InputError(
-                    "selection.by: 'loss' is for the classification of texts; expected 'score'"
-                )
-            if student.pooling != "first":
-                raise InputError(
-                    f"nodes.{name}.pooling: for the classification of texts, got "
-                    f"{student.pooling!r}; expected 'first' for the extraction of spans"
-                )
-            return
-        for option in ("trim_head", "trim_tail"):
-            if getattr(student, option):
-                raise InputError(
-                    f"nodes.{name}.{option}: a text that is classified is read from its first line "
-                    f"to its last, got {getattr(student, option)}; expected 0"
-                )
-        if self.selection.thresholds != "none":
-            raise InputError(
-                "selection.thresholds: classes of texts have none, got "
-                f"{self.selection.thresholds!r}; expected 'none'"
-            )
-        if isinstance(self.objective, CoTeaching):
-            raise InputError(
-                "objective: CoTeaching combines submissions and gold of spans; expected "
-                "WeightedSum or UncertaintyWeighting for the classification of texts"
-            )
-        if asked := [it for it in self.baselines if it != "vote"]:
-            raise InputError(
-                f"baselines: {asked[0]!r} is for the extraction of spans; expected none for the "
-                "classification of texts"
-            )
-
-
-def _check_choices(part: Any, place: str) -> None:
-    """Refuse what the Literal types of a recipe's fields do not name; nothing else would."""
-    if isinstance(part, Mapping):
-        for key, value in part.items():
-            _check_choices(value, f"{place}.{key}")
-    if not is_dataclass(part):
-        return
-    hints = get_type_hints(type(part))
-    for entry in fields(part):
-        value, hint = getattr(part, entry.name), hints[entry.name]
-        here = f"{place}.{entry.name}".lstrip(".")
-        literals = [it for it in (hint, *get_args(hint)) if get_origin(it) is Literal]
-        if isinstance(value, tuple) and any(get_origin(it) is tuple for it in get_args(hint)):
-            literals = []  # what may be given instead of a choice
-        choices = [choice for it in literals for choice in get_args(it)]
-        for chosen in value if isinstance(value, tuple) else (value,):
-            if choices and chosen is not None and chosen not in choices:
-                raise InputError(f"{here}: expected one of {choices}, got {chosen!r}")
-        _check_choices(value, here)
 
 
 def gold_only(recipe: Recipe, longer: float = 1.0) -> Recipe:
@@ -333,6 +234,8 @@ def gold_only(recipe: Recipe, longer: float = 1.0) -> Recipe:
         nodes=nodes,
         edges=edges,
         objective=WeightedSum(),
+        stages={},
+        augmentation=None,
         optimisation=replace(recipe.optimisation, epochs=recipe.optimisation.epochs * longer),
         selection=replace(
             recipe.selection,

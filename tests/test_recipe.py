@@ -8,19 +8,25 @@ from typing import Any
 
 import pytest
 import tiny_task
+import tiny_texts
 
+from coteach.data.augmentation import Augmentation
+from coteach.data.unlabelled import UnlabelledText
 from coteach.errors import InputError
 from coteach.graph import (
     CoTeaching,
     DevScore,
     Edge,
+    Every,
     Gold,
     PartOfSpeech,
     Student,
     Submissions,
+    Teacher,
     WeightedSum,
 )
-from coteach.recipe import Optimisation, Recipe, Selection, gold_only, load_recipe
+from coteach.losses import CrossEntropy, HiddenStates, ImportanceJaccard, SoftCrossEntropy
+from coteach.recipe import Optimisation, Recipe, Selection, Stage, gold_only, load_recipe
 
 ROOT = Path(__file__).parents[1]
 PAPER = ["gold_only", "self_teaching"]  # as coteach.report knows the paper's baselines
@@ -154,9 +160,134 @@ def test_check(recipe: Recipe) -> None:
             replace(recipe, **changes).check()
 
 
+@pytest.fixture(scope="module")
+def distilled(tmp_path_factory: pytest.TempPathFactory) -> Recipe:
+    return tiny_texts.distilled(tmp_path_factory.mktemp("distilled"))
+
+
+def teach(loss: Any = None, source: str = "teacher", **options: Any) -> dict[str, Edge]:
+    """An edge from a teacher."""
+    loss = SoftCrossEntropy() if loss is None else loss
+    return {"it": Edge(source, "student", loss, **options)}
+
+
+MASKED = Augmentation(model="masked")
+PLAIN = UnlabelledText(files="plain.txt")
+EXPLAINED = ImportanceJaccard(target="gold")
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"edges": teach(source="absent")}, r"edges\.it\.source: 'absent' cannot teach; expected"),
+        (
+            {"edges": teach(CrossEntropy())},
+            r"edges\.it\.loss: CrossEntropy is not for 'teacher', a node Teacher; expected one "
+            "that compares models",
+        ),
+        (
+            {"edges": teach(HiddenStates(), source="gold")},
+            r"edges\.it\.loss: HiddenStates is not for 'gold', a node Gold; expected Cross",
+        ),
+        ({"edges": teach(smoothing=0.1)}, r"edges\.it\.smoothing: 'teacher' is one source"),
+        ({"edges": teach(weight=0)}, "edges: the weight of each is 0"),
+        ({"augmentation": MASKED, "data": None}, "augmentation: for the classification of texts"),
+    ],
+)
+def test_edges_from_teachers(
+    recipe: Recipe, distilled: Recipe, changes: dict[str, Any], message: str
+) -> None:
+    if changes.get("data", distilled.data) is None:  # spans
+        changes = {**changes, "data": recipe.data}
+    with pytest.raises(InputError, match="^" + message):
+        replace(distilled, **changes).check()
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"edges": {}}, "edges: expected at least one edge, got none"),
+        ({"edges": {"a.b": teach()["it"]}}, "edges: 'a.b': expected a name without '.'"),
+        ({"edges": teach(source="absent")}, r"edges\.it\.source: 'absent' cannot teach"),
+        ({"edges": teach(CrossEntropy())}, r"edges\.it\.loss: CrossEntropy is not for 'teacher'"),
+        (
+            {"edges": teach(CrossEntropy(), source="spoken")},
+            r"edges: all are from parts of speech, an auxiliary task; expected one from the gold",
+        ),
+        (
+            {"edges": {**teach(), "tags": Edge("spoken", "student", CrossEntropy())}},
+            r"edges\.tags\.source: a node PartOfSpeech teaches in the main stage alone",
+        ),
+        (
+            {"edges": teach(CrossEntropy(), source="gold"), "data": PLAIN},
+            r"edges\.it\.source: unlabelled text has no gold; expected a Teacher",
+        ),
+        (
+            {"edges": teach(EXPLAINED), "data": PLAIN},
+            r"edges\.it\.loss\.target: unlabelled text has no gold; expected 'teacher'",
+        ),
+        (
+            {"selection": Selection()},
+            r"selection\.by: a stage before the main one has no score; expected 'last' or 'loss'",
+        ),
+        (
+            {"optimisation": Optimisation(precision="bf16")},
+            r"optimisation\.precision: a run has one precision; expected that of the main stage",
+        ),
+        (
+            {"optimisation": Optimisation(schedule="cosine")},
+            r"optimisation\.schedule: expected one of \['linear', 'constant'\], got 'cosine'",
+        ),
+    ],
+)
+def test_stages(distilled: Recipe, changes: dict[str, Any], message: str) -> None:
+    distilled = replace(distilled, nodes={**distilled.nodes, "spoken": PartOfSpeech()})
+    distilled.check()
+    stage = replace(distilled.stages["intermediate"], **changes)
+    stages = {**distilled.stages, "second": stage}
+    with pytest.raises(InputError, match=r"^stages\.second\." + message):
+        replace(distilled, stages=stages).check()
+
+
+def test_stages_of_spans(recipe: Recipe, distilled: Recipe) -> None:
+    stage = Stage(teach(), data=MASKED)
+    nodes = {**recipe.nodes, "teacher": distilled.nodes["teacher"]}
+    with pytest.raises(InputError, match=r"^stages\.only\.data: Augmentation is for the classif"):
+        replace(recipe, nodes=nodes, stages={"only": stage}).check()
+    replace(recipe, nodes=nodes, stages={"only": replace(stage, data=PLAIN)}).check()
+
+
+@pytest.mark.parametrize("name", ["", "..", "a/b", "a.b"])
+def test_a_stage_s_name_is_that_of_a_folder(distilled: Recipe, name: str) -> None:
+    stages = {name: distilled.stages["intermediate"]}
+    with pytest.raises(InputError, match=f"^stages: {name!r}: expected a name without '.' and '/'"):
+        replace(distilled, stages=stages).check()
+
+
+def test_layers_of_no_encoder(distilled: Recipe) -> None:
+    student = replace(distilled.student()[1], encoder_layers=(1, 2))
+    nodes = {**distilled.nodes, "student": student}
+    with pytest.raises(
+        InputError, match=r"^nodes\.student\.encoder_layers: \(1, 2\) of no encoder"
+    ):
+        replace(distilled, nodes=nodes).check()
+
+
+def test_every_edge(distilled: Recipe) -> None:
+    assert list(distilled.every_edge()) == [
+        "prediction",
+        "importance",
+        "general.attention",
+        "general.hidden",
+        "intermediate.attention",
+        "intermediate.hidden",
+    ]
+
+
 @pytest.mark.parametrize(
     ("part", "options", "message"),
     [
+        (Every, {"steps": 0}, "the steps of a gate Every must be at least 1, got 0"),
         (Optimisation, {"epochs": 0}, "optimisation.epochs must be above 0, got 0"),
         (Optimisation, {"batch_size": -1}, "optimisation.batch_size must be above 0"),
         (Optimisation, {"accumulation": 0}, "optimisation.accumulation must be above 0"),
@@ -190,11 +321,19 @@ def test_a_number_out_of_range_within_a_recipe(tmp_path: Path) -> None:
 
 def test_gold_only(recipe: Recipe) -> None:
     recipe = replace(recipe, selection=Selection(probability="p_mean", patience=3))
-    baseline = gold_only(recipe)
+    taught = replace(
+        recipe,
+        nodes={**recipe.nodes, "teacher": Teacher("teacher")},
+        edges={**recipe.edges, **teach()},
+        stages={"first": Stage(teach(HiddenStates()))},
+    )
+    taught.check()
+    baseline = gold_only(taught)
     baseline.check()
     assert baseline == replace(
         recipe,
         name="gold_only",
+        stages={},
         nodes={name: recipe.nodes[name] for name in ("gold", "student")},
         edges={"gold": recipe.edges["gold"]},
         objective=WeightedSum(),
@@ -224,3 +363,4 @@ def test_what_selects() -> None:
     assert Selection().figure(texts) == 0.7
     assert Selection(by="loss").figure(texts) == -0.9
     assert Selection(by="loss").figure({"loss": float("nan")}) < -1e9
+    assert Selection(by="last").figure(texts) == Selection(by="last").figure(spans)

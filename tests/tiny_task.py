@@ -97,22 +97,26 @@ def save_student(folder: Path, texts: Iterable[str], **options: Any) -> str:
     Args:
         folder: for the student.
         texts: whose characters the tokenizer knows.
-        **options: of its configuration; ``initializer_range`` is the encoder's.
+        **options: of ``random_student``.
     """
     tokenizer = build_tokenizer(texts)
+    random_student(tokenizer, **options).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return str(folder)
+
+
+def random_student(tokenizer: PreTrainedTokenizerFast, **options: Any) -> Student:
+    """A student that was never trained; options of its configuration, or of its encoder's."""
+    shape = {"hidden_size": 16, "num_hidden_layers": 1, "initializer_range": 0.02}
     encoder = {
         "model_type": "bert",
-        "hidden_size": 16,
-        "num_hidden_layers": 1,
         "num_attention_heads": 2,
         "intermediate_size": 32,
         "vocab_size": len(tokenizer),
-        "initializer_range": options.pop("initializer_range", 0.02),
+        **{name: options.pop(name, default) for name, default in shape.items()},
     }
     torch.manual_seed(0)
-    Student(StudentConfig(encoder=encoder, **options)).save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
-    return str(folder)
+    return Student(StudentConfig(encoder=encoder, **options))
 
 
 def build_tokenizer(texts: Iterable[str]) -> PreTrainedTokenizerFast:

@@ -41,7 +41,7 @@ PARTS = 2
 """Parts of a batch that go through a double backward one after the other."""
 
 STEPS = {torch.float32: 3e-3, torch.float64: 3e-6}
-"""Finite differences: how far the token that moves most is moved, in lengths of the longest.
+"""Finite differences: how far the token that moves most is moved, in mean lengths of a token.
 
 Measured with e5-small-ja, cut to four layers or all twelve fine-tuned, against the double backward
 in float64: the importance loss's whole gradient has a relative error of 2e-4 to 5e-4 in float32,
@@ -169,7 +169,8 @@ def central_difference(
 ) -> Tensor:
     """[∇F(X + εu) − ∇F(X − εu)] / 2ε, with an ε for every example."""
     lengths = torch.linalg.vector_norm(direction, dim=-1).amax(dim=1)
-    scales = torch.linalg.vector_norm(point, dim=-1).amax(dim=1)
+    norms = torch.linalg.vector_norm(point, dim=-1)
+    scales = norms.sum(dim=1) / (norms > 0).sum(dim=1).clamp(min=1)
     # ε · the largest ‖u_t‖
     moves = STEPS[point.dtype] * torch.where(scales > 0, scales, 1.0)
     units = direction / torch.where(lengths > 0, lengths, 1.0)[:, None, None]

@@ -1,7 +1,7 @@
 """Who teaches whom: nodes, edges, gates and objectives."""
 
 from coteach.graph.edges import Edge
-from coteach.graph.gates import Gate, Through
+from coteach.graph.gates import Every, Gate, Through
 from coteach.graph.nodes import (
     Aggregated,
     Gold,
@@ -10,6 +10,7 @@ from coteach.graph.nodes import (
     Predicted,
     Student,
     Submissions,
+    Teacher,
 )
 from coteach.graph.objectives import (
     CoTeaching,
@@ -26,6 +27,7 @@ __all__ = [
     "DevScore",
     "Edge",
     "Equal",
+    "Every",
     "Gate",
     "Given",
     "Gold",
@@ -35,6 +37,7 @@ __all__ = [
     "Predicted",
     "Student",
     "Submissions",
+    "Teacher",
     "TeamWeights",
     "Through",
     "UncertaintyWeighting",

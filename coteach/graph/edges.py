@@ -5,14 +5,15 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, Protocol
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from coteach.errors import InputError
-from coteach.graph.gates import Step, Through
-from coteach.losses import ClassBalancedFocal, CrossEntropy
+from coteach.graph.gates import Every, Step, Through
+from coteach.graph.questions import Question, Replies
+from coteach.losses import ClassBalancedFocal, KnowledgeLoss, LabelLoss
 from coteach.model.iob2 import IGNORE
 from coteach.model.student import StudentOutput
 
@@ -25,14 +26,15 @@ class Edge:
     """Name of the node that teaches."""
     target: str
     """Name of the student that learns."""
-    loss: ClassBalancedFocal | CrossEntropy = field(default_factory=ClassBalancedFocal)
-    """What is compared."""
-    gate: Through = field(default_factory=Through)
+    loss: LabelLoss | KnowledgeLoss = field(default_factory=ClassBalancedFocal)
+    """What is compared: labels, from a node that has some, or what a node Teacher knows."""
+    gate: Through | Every = field(default_factory=Through)
     """Which units of the loss count, and when."""
     weight: float = 1.0
     """Weight among the edges of the same student, at least 0."""
     layer: int = -1
-    """The encoder layer that the edge's heads read: 0 is the embeddings, −1 the last."""
+    """The encoder layer that the edge's heads read: 0 is the embeddings, −1 the last. Losses that
+    compare layers name them themselves."""
     smoothing: float = 0.0
     """Share of a member's target that is taken from what all members say of the position, by
     their weights: 0 is the member's own tag alone, as in the paper, 1 the agreement alone."""
@@ -95,10 +97,12 @@ class EdgeSums:
         losses: (batch, members, attributes), gated and weighted by the members' weights.
         counts: (batch, members, attributes), positions there was something to learn from, times
             the same weights. A count of 0 means: this member says nothing about this example.
+        beside: figures for the log that are no part of the loss, summed over the same units.
     """
 
     losses: Tensor
     counts: Tensor
+    beside: Mapping[str, Tensor] = field(default_factory=dict)
 
     def per_example(self) -> tuple[Tensor, Tensor]:
         """Mean over members, tokens and attributes: (batch,) losses, and (batch,) bool present."""
@@ -106,8 +110,47 @@ class EdgeSums:
         return self.losses.sum(dim=(1, 2)) / total.clamp(min=1e-12), total > 0
 
 
+class GraphEdge(Protocol):
+    """An edge as the graph uses it: bound to its nodes and its data.
+
+    Attributes:
+        edge: the recipe's.
+        members: names of its sources.
+        names: of what each of them teaches, for people.
+        weights: (members, attributes), the members' weights, mean 1 over the members.
+        class_weights: (attributes, classes) of its loss; None without any.
+        where: the layer or layers that it reads, for people.
+        engine: how its gradients are computed where that was chosen by itself, for people.
+        module: what it learns itself; None for nothing.
+        asks_student: what it reads of the student.
+        asks_teacher: what it reads of its source, where that is a teacher; else None.
+    """
+
+    edge: Edge
+    members: list[str]
+    names: list[str]
+    weights: Tensor
+    class_weights: Tensor | None
+    module: nn.Module | None
+    engine: str | None
+    asks_student: Question
+    asks_teacher: Question | None
+
+    @property
+    def where(self) -> str: ...
+
+    def to(self, device: torch.device) -> object:
+        """Move the edge's own tensors."""
+
+    def counts_of(self, batch: Mapping[str, Tensor]) -> Tensor:
+        """``EdgeSums.counts`` of a batch, before any model has read it."""
+
+    def sums_of(self, replies: Replies, batch: Mapping[str, Tensor], step: Step) -> EdgeSums:
+        """The edge's losses on a batch."""
+
+
 class BoundEdge:
-    """An edge of a recipe that knows its members, its heads and its data.
+    """An edge from labels that knows its members, its heads and its data.
 
     A bundle of sources (the teams) is one edge with several members, computed at once.
 
@@ -121,6 +164,10 @@ class BoundEdge:
         answer: which of the student's logits, and which labels.
         names: of the heads, for people; None: those of the members.
     """
+
+    module: nn.Module | None = None
+    engine: str | None = None
+    asks_teacher: Question | None = None
 
     def __init__(
         self,
@@ -139,8 +186,20 @@ class BoundEdge:
         self.answer = answer or Answer()
         self.heads = heads
         self.weights = weights
-        self.class_weights = edge.loss.class_weights(class_counts)
+        if not isinstance(edge.loss, LabelLoss):
+            raise InputError(
+                f"the loss of the edge from {edge.source!r} is {type(edge.loss).__name__}, which "
+                "needs a teacher; expected CrossEntropy or ClassBalancedFocal"
+            )
+        self._loss = edge.loss
+        self.class_weights = self._loss.class_weights(class_counts)
         self._sources = sources
+        self.asks_student = Question(logits=True, tags=self.answer.unit == "tags")
+
+    @property
+    def where(self) -> str:
+        """The layer that its heads read, as the recipe counts it."""
+        return str(self.edge.layer)
 
     def to(self, device: torch.device) -> BoundEdge:
         """Move the edge's own tensors."""
@@ -148,6 +207,14 @@ class BoundEdge:
         if self.class_weights is not None:
             self.class_weights = self.class_weights.to(device)
         return self
+
+    def counts_of(self, batch: Mapping[str, Tensor]) -> Tensor:
+        """``EdgeSums.counts`` of a batch."""
+        return self.counts(self.answer.labels(batch))
+
+    def sums_of(self, replies: Replies, batch: Mapping[str, Tensor], step: Step) -> EdgeSums:
+        """The edge's losses on a batch."""
+        return self(self.answer.logits(replies.student.output), self.answer.labels(batch), step)
 
     def counts(self, labels: Tensor) -> Tensor:
         """``EdgeSums.counts`` of labels (batch, tokens, sources, attributes)."""
@@ -163,7 +230,7 @@ class BoundEdge:
             step: the moment, for the gate.
         """
         logits, labels_of_members = _select(logits, self.heads), _select(labels, self._sources)
-        losses = self.edge.loss(logits, labels_of_members, self.class_weights)
+        losses = self._loss(logits, labels_of_members, self.class_weights)
         if self.edge.smoothing:
             agreed = self._agreed_loss(logits, labels_of_members)
             losses = (1 - self.edge.smoothing) * losses + self.edge.smoothing * agreed
@@ -188,7 +255,7 @@ class BoundEdge:
         for tag in range(logits.shape[-1]):
             share = (says * (labels == tag)).sum(dim=2, keepdim=True) / total
             target = torch.where(known, tag, IGNORE)
-            agreed = agreed + share * self.edge.loss(logits, target, self.class_weights)
+            agreed = agreed + share * self._loss(logits, target, self.class_weights)
         return agreed
 
 

@@ -88,12 +88,30 @@ class PartOfSpeech:
 
 
 @dataclass(frozen=True)
+class Teacher:
+    """A frozen model, in evaluation mode. A finished student answers with its heads as well; a
+    bare encoder has hidden states and attention alone (TinyBERT's general distillation).
+
+    It is asked once about a text, and its answer kept on disk in the recipe's cache, as long as
+    all of them take no more than 8 GiB; otherwise at every step."""
+
+    model: str
+    """A name on the Hub or a folder: of a run, a student or an encoder. Its tokenizer must be the
+    student's."""
+    precision: Literal["no", "bf16"] = "no"
+    """What it computes with: float32, or bfloat16 autocast."""
+
+
+@dataclass(frozen=True)
 class Student:
     """A model that is trained: an encoder and the heads that its edges give it."""
 
     encoder: str | None = None
-    """Pretrained encoder: a name on the Hub or a folder, also that of a student to go on from.
-    None: from encoder_config, untrained."""
+    """Pretrained encoder: a name on the Hub or a folder, also that of a run or a student to go on
+    from. None: from encoder_config, untrained."""
+    encoder_layers: tuple[int, ...] = ()
+    """Only these of the encoder's layers, counted from 1, where a small student is to begin as a
+    part of a large model, such as 3 6 9 12; none named: all of them."""
     encoder_config: dict[str, Any] = field(default_factory=dict)
     """The encoder's configuration with its model_type, where encoder is None."""
     tokenizer: str | None = None
@@ -129,4 +147,4 @@ class Student:
     """Whether p_mean uses the teams' weights. With equal weights the two are the same."""
 
 
-Node = Gold | Submissions | Aggregated | Predicted | PartOfSpeech | Student
+Node = Gold | Submissions | Aggregated | Predicted | PartOfSpeech | Teacher | Student

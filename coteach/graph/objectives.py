@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from coteach.errors import InputError
-from coteach.graph.edges import BoundEdge, EdgeSums
+from coteach.graph.edges import EdgeSums, GraphEdge
 
 
 class Objective(Protocol):
@@ -33,7 +33,7 @@ class Objective(Protocol):
         """
 
     def __call__(
-        self, sums: Mapping[str, EdgeSums], edges: Mapping[str, BoundEdge], totals: Tensor
+        self, sums: Mapping[str, EdgeSums], edges: Mapping[str, GraphEdge], totals: Tensor
     ) -> Tensor:
         """The micro-batch's share of the loss: a scalar, 0 where there is nothing to learn from.
 
@@ -52,7 +52,7 @@ class WeightedSum:
         return torch.stack([count.sum() for count in counts.values()])
 
     def __call__(
-        self, sums: Mapping[str, EdgeSums], edges: Mapping[str, BoundEdge], totals: Tensor
+        self, sums: Mapping[str, EdgeSums], edges: Mapping[str, GraphEdge], totals: Tensor
     ) -> Tensor:
         return torch.stack(_weighted_means(sums, edges, totals)).sum()
 
@@ -82,7 +82,7 @@ class LearnedWeighting(nn.Module):
         return WeightedSum().totals(counts)
 
     def forward(
-        self, sums: Mapping[str, EdgeSums], edges: Mapping[str, BoundEdge], totals: Tensor
+        self, sums: Mapping[str, EdgeSums], edges: Mapping[str, GraphEdge], totals: Tensor
     ) -> Tensor:
         """The micro-batch's share; the terms s / 2 are shared out by what edges have to say."""
         means = dict(zip(sums, _weighted_means(sums, edges, totals), strict=True))
@@ -100,7 +100,7 @@ class LearnedWeighting(nn.Module):
 
 
 def _weighted_means(
-    sums: Mapping[str, EdgeSums], edges: Mapping[str, BoundEdge], totals: Tensor
+    sums: Mapping[str, EdgeSums], edges: Mapping[str, GraphEdge], totals: Tensor
 ) -> list[Tensor]:
     """Weight × the micro-batch's share of the mean loss, of every edge."""
     return [
@@ -152,7 +152,7 @@ class CoTeaching:
         return torch.cat([main, torch.stack(others)]) if others else main
 
     def __call__(
-        self, sums: Mapping[str, EdgeSums], edges: Mapping[str, BoundEdge], totals: Tensor
+        self, sums: Mapping[str, EdgeSums], edges: Mapping[str, GraphEdge], totals: Tensor
     ) -> Tensor:
         others = {name: of for name, of in sums.items() if not self._is_main(name)}
         main = self._main_share(sums, edges, totals[: len(totals) - len(others)])
@@ -170,7 +170,7 @@ class CoTeaching:
         return torch.cat([teams.sum(dim=(0, 2)), gold.sum().unsqueeze(0)])
 
     def _main_share(
-        self, sums: Mapping[str, EdgeSums], edges: Mapping[str, BoundEdge], totals: Tensor
+        self, sums: Mapping[str, EdgeSums], edges: Mapping[str, GraphEdge], totals: Tensor
     ) -> Tensor:
         team_weight, gold_weight = edges[self.teams].edge.weight, edges[self.gold].edge.weight
         if self.combination == "example":

@@ -99,7 +99,7 @@ class Student(PreTrainedModel):
                 f"expected a BERT-like encoder, got {encoder_config.model_type!r}, an "
                 "encoder-decoder"
             )
-        self.encoder = AutoModel.from_config(encoder_config, **_without_pooler(encoder_config))
+        self.encoder = AutoModel.from_config(encoder_config, **without_pooler(encoder_config))
         depth, width = encoder_config.num_hidden_layers, encoder_config.hidden_size
         self._layers = [layer_of(head, depth) for head in config.heads]
         self._class_layer = layer_of({"name": OUTPUT_HEAD, "layer": config.class_layer}, depth)
@@ -157,7 +157,7 @@ class Student(PreTrainedModel):
             student.adopt(trained)
             return student
         pretrained = AutoModel.from_pretrained(
-            encoder, dtype=torch.float32, **_without_pooler(source), **options
+            encoder, dtype=torch.float32, **without_pooler(source), **options
         )
         if layers:
             keep_layers(pretrained, layers)
@@ -409,7 +409,7 @@ class Student(PreTrainedModel):
         return (teachers * weights).sum(dim=-3) / weights.sum(dim=0)
 
 
-def _without_pooler(config: PreTrainedConfig) -> dict[str, bool]:
+def without_pooler(config: PreTrainedConfig) -> dict[str, bool]:
     """Leave out the sentence pooler, where the encoder has one: no head reads it."""
     encoder_class: Any = MODEL_MAPPING[type(config)]
     parameters = inspect.signature(encoder_class).parameters

@@ -68,7 +68,12 @@ def _to_disk(folder: Path) -> None:
 
 
 def save_checkpoint(
-    folder: Path, step: int, model: nn.Module, optimizer: Optimizer, state: dict[str, Any]
+    folder: Path,
+    step: int,
+    model: nn.Module,
+    optimizer: Optimizer,
+    state: dict[str, Any],
+    learned: nn.Module | None = None,
 ) -> None:
     """Write ``folder/step-<step>`` and remove the older ones.
 
@@ -78,6 +83,7 @@ def save_checkpoint(
         model: its parameters and buffers are kept in their own precision.
         optimizer: tensors of its state go to safetensors, the rest to JSON.
         state: what else is needed to go on; JSON.
+        learned: what is trained beside the model, and no part of it.
 
     Raises:
         InputError: it cannot be written; the older one is whole.
@@ -98,6 +104,9 @@ def save_checkpoint(
             temporary / "model.safetensors",
         )
         save_file(tensors, temporary / "optimizer.safetensors")
+        if learned is not None:
+            beside = {k: v.detach().contiguous() for k, v in learned.state_dict().items()}
+            save_file(beside, temporary / "learned.safetensors")
         everything = {
             "step": step,
             "state": state,
@@ -115,9 +124,9 @@ def latest_checkpoint(folder: Path) -> Path | None:
 
 
 def load_checkpoint(
-    checkpoint: Path, model: nn.Module, optimizer: Optimizer
+    checkpoint: Path, model: nn.Module, optimizer: Optimizer, learned: nn.Module | None = None
 ) -> tuple[int, dict[str, Any]]:
-    """Put a checkpoint back into ``model`` and ``optimizer``.
+    """Put a checkpoint back into ``model``, ``optimizer`` and ``learned``.
 
     Returns:
         The step, and the ``state`` that was saved.
@@ -132,8 +141,14 @@ def load_checkpoint(
         weights = load_file(path)
     with _reading(checkpoint / "optimizer.safetensors") as path:
         entries = load_file(path) | saved["scalars"]
+    beside = {}
+    if learned is not None:
+        with _reading(checkpoint / "learned.safetensors") as path:
+            beside = load_file(path)
     try:
         model.load_state_dict(weights)
+        if learned is not None:
+            learned.load_state_dict(beside)
     except RuntimeError as error:
         raise InputError.at(
             checkpoint, None, f"is of another student: {in_one_line(error)}"

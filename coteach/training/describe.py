@@ -20,14 +20,18 @@ from coteach.data.classification import LabelledTexts
 from coteach.data.collator import Collator
 from coteach.data.corpus import Corpus
 from coteach.data.windowed import Windowed
+from coteach.graph.build import StudentGraph
+from coteach.graph.edges import BoundEdge
 from coteach.graph.gates import Step
 from coteach.graph.objectives import LearnedWeighting
+from coteach.model.configuration import OUTPUT_HEAD
 from coteach.model.layers import absolute
-from coteach.recipe import Recipe
+from coteach.recipe import Recipe, Stage
 from coteach.training.loop import Plan, train_step
 from coteach.training.optimizers import build_optimizer
 from coteach.training.prepare import Prepared, load_data, prepare, prepare_gold_only
 from coteach.training.room import check_writable
+from coteach.training.stages import stage_windows
 
 TRIAL_STEPS = 5
 MANY = 0.1  # the share of words that miss their tokens from which on it is said
@@ -51,33 +55,45 @@ def dry_run(recipe: Recipe, console: Console | None = None) -> None:
     for part in parts:
         console.print(f"[bold]{part.recipe.name}[/bold]")
         describe(part, console)
-        console.print(estimate(part))
+        for stage in part.recipe.stages:
+            console.print(f"stage {stage}: {estimate(part, console, stage)}")
+        console.print(estimate(part, console))
 
 
-def estimate(prepared: Prepared) -> str:
-    """Time and memory of a training, measured on a few steps."""
+def estimate(prepared: Prepared, console: Console, name: str | None = None) -> str:
+    """Time and memory of a stage, measured on a few steps.
+
+    Args:
+        prepared: its student is changed.
+        console: for what is to be told of the texts that the stage reads.
+        name: of the stage; None: the main one.
+    """
     recipe = prepared.recipe
-    optimisation = recipe.optimisation
+    stage: Recipe | Stage = recipe if name is None else recipe.stages[name]
+    graph = prepared.graph if name is None else prepared.stages[name]
+    data = stage.augmentation if isinstance(stage, Recipe) else stage.data
+    optimisation = stage.optimisation
     accelerator = Accelerator(mixed_precision=optimisation.precision)
-    plan = Plan.of(
-        len(prepared.windowed.rows), optimisation, recipe.selection, accelerator.num_processes
-    )
-    optimizer = build_optimizer(prepared.student, optimisation)
+    windowed = stage_windows(prepared, data, accelerator, console)
+    plan = Plan.of(len(windowed.rows), optimisation, stage.selection, accelerator.num_processes)
+    optimizer = build_optimizer(prepared.student, optimisation, graph.parameters())
+    graph.to(accelerator.device)
     model, optimizer = accelerator.prepare(prepared.student, optimizer)
-    prepared.graph.to(accelerator.device)
-    collate = Collator(prepared.windowed, prepared.tokenizer)
-    lengths = prepared.windowed.lengths
+    collate = Collator(windowed, prepared.tokenizer)
+    lengths = windowed.lengths
     longest = np.argsort(-lengths, kind="stable")[: optimisation.batch_size].tolist()
     sample = plan_epoch(
         lengths, optimisation.batch_size, 1, recipe.seed, 0, optimisation.group_by_length
     )
     chosen = [longest, *(step[0] for step in islice(sample, TRIAL_STEPS))]
+    batches = [collate([windowed.rows[row] for row in rows]) for rows in chosen]
+    if graph.teachers:  # who in a training are asked before
+        graph.remember(windowed, batches, accelerator.device)
     seconds, tokens = 0.0, 0
     model.train()
-    for number, rows in enumerate(chosen):
-        batch = collate([prepared.windowed.rows[row] for row in rows])
+    for number, (rows, batch) in enumerate(zip(chosen, batches, strict=True)):
         start = time.perf_counter()
-        train_step(model, prepared.graph, [batch], accelerator, Step(0.0))
+        train_step(model, graph, [batch], accelerator, Step(0.0, number))
         optimizer.step()
         optimizer.zero_grad()
         if torch.cuda.is_available():
@@ -87,6 +103,7 @@ def estimate(prepared: Prepared) -> str:
             tokens += int(lengths[rows].sum())
     total = seconds / max(tokens, 1) * int(lengths.sum()) * optimisation.epochs
     total /= accelerator.num_processes
+    accelerator.unwrap_model(model, keep_fp32_wrapper=False)  # for the next stage
     return (
         f"{plan.total:,} steps, {plan.per_epoch:,} an epoch; about {_duration(total)} for the "
         f"steps on this machine, evaluations apart; peak memory {_peak_memory()}"
@@ -115,29 +132,15 @@ def describe_input(corpus: Corpus | LabelledTexts, console: Console) -> None:
 
 def describe(prepared: Prepared, console: Console) -> None:
     """Print the graph, the data and how the spans fit the tokens."""
-    graph = Table(
-        title="Who teaches whom",
-        title_justify="left",
-        caption="weight: the edge's × the source's, mean over attributes (lowest to highest)",
-        caption_justify="left",
-    )
-    for heading in ("edge", "from", "to head", "layer", "loss", "weight"):
-        graph.add_column(heading, overflow="fold")
+    for name, graph in prepared.stages.items():
+        console.print(_edges(prepared, graph, f"Who teaches whom in stage {escape(name)}"))
+    console.print(_edges(prepared, prepared.graph, "Who teaches whom"))
     for name, edge in prepared.graph.edges.items():
-        spec = edge.edge
-        for number, (member, head) in enumerate(zip(edge.members, edge.names, strict=True)):
-            weights = edge.weights[number]
-            shown = f"{spec.weight:g} × {float(weights.mean()):.2f}"
-            if float(weights.max() - weights.min()) > 1e-6:
-                shown += f" ({float(weights.min()):.2f} to {float(weights.max()):.2f})"
-            loss = type(spec.loss).__name__ if number == 0 else "″"
-            if isinstance(prepared.graph.objective, LearnedWeighting):
-                shown = f"learned × {shown}"
-            depth = prepared.student.encoder.config.num_hidden_layers
-            graph.add_row(name, member, head, str(absolute(spec.layer, depth)), loss, shown)
-    console.print(graph)
-    for name, edge in prepared.graph.edges.items():
-        if edge.class_weights is not None and edge.answer.unit == "attributes":
+        if (
+            isinstance(edge, BoundEdge)
+            and edge.class_weights is not None
+            and edge.answer.unit == "attributes"
+        ):
             classes = ", ".join(f"{w:.3f}" for w in edge.class_weights.mean(dim=0).tolist())
             console.print(
                 f"Class weights of edge {name!r} (O, B, I; mean over attributes): {classes}"
@@ -157,13 +160,42 @@ def describe(prepared: Prepared, console: Console) -> None:
             "cannot be hit exactly with these tokens."
         )
     if adopted := prepared.student.adopted:
-        names = [name for edge in prepared.graph.edges.values() for name in edge.names]
-        new = [name for name in names if name not in adopted]
+        config = prepared.student.config
+        heads = [OUTPUT_HEAD] if config.classes else config.head_names
+        heads = [*heads, *(head["name"] for head in config.auxiliary_heads)]
+        new = [name for name in heads if name not in adopted]
         console.print(
             f"Goes on from a student: heads that keep what they know: {', '.join(adopted)}; "
             f"new: {', '.join(new) or 'none'}"
         )
     console.print(_size(prepared))
+
+
+def _edges(prepared: Prepared, graph: StudentGraph, title: str) -> Table:
+    """The edges of a stage."""
+    table = Table(
+        title=title,
+        title_justify="left",
+        caption="weight: the edge's × the source's, mean over attributes (lowest to highest)",
+        caption_justify="left",
+    )
+    for heading in ("edge", "from", "to head", "layer", "loss", "weight"):
+        table.add_column(heading, overflow="fold")
+    for name, edge in graph.edges.items():
+        spec = edge.edge
+        for number, (member, head) in enumerate(zip(edge.members, edge.names, strict=True)):
+            weights = edge.weights[number]
+            shown = f"{spec.weight:g} × {float(weights.mean()):.2f}"
+            if float(weights.max() - weights.min()) > 1e-6:
+                shown += f" ({float(weights.min()):.2f} to {float(weights.max()):.2f})"
+            loss = type(spec.loss).__name__ if number == 0 else "″"
+            if isinstance(graph.objective, LearnedWeighting):
+                shown = f"learned × {shown}"
+            where = edge.where
+            if isinstance(edge, BoundEdge):
+                where = str(absolute(spec.layer, prepared.student.encoder.config.num_hidden_layers))
+            table.add_row(name, member, head, where, loss, shown)
+    return table
 
 
 def _fits(windowed: Windowed, sources: Sequence[str]) -> Table:

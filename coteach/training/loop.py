@@ -12,6 +12,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from accelerate import Accelerator
 from accelerate.utils import set_seed
@@ -24,12 +25,15 @@ from coteach.data.collator import Collator
 from coteach.data.windowed import Windowed
 from coteach.graph.build import StudentGraph
 from coteach.graph.gates import Step
+from coteach.model.student import StudentOutput
 from coteach.recipe import Optimisation, Selection
 from coteach.training.checkpoint import latest_checkpoint, load_checkpoint, save_checkpoint
 from coteach.training.logs import Log
 from coteach.training.optimizers import build_optimizer, build_schedule
+from coteach.training.running import Running
 
 LOG_EVERY = 10  # steps between two lines of the log
+TEACHER_BATCH = 32  # windows that a teacher is asked about at once
 
 
 @dataclass
@@ -112,10 +116,9 @@ def fit(
     progress = Progress()
     checkpoints = folder / "checkpoints"
     if (checkpoint := latest_checkpoint(checkpoints)) is not None:
-        _, state = load_checkpoint(checkpoint, graph.student, optimizer)
+        _, state = load_checkpoint(checkpoint, graph.student, optimizer, graph.learned)
         schedule.load_state_dict(state["schedule"])
         progress = Progress(**state["progress"])
-        graph.load_state(state["graph"])
         if accelerator.scaler is not None:
             accelerator.scaler.load_state_dict(state["scaler"])
     # First: a loaded optimiser's state goes where its parameters are.
@@ -123,8 +126,15 @@ def fit(
     model, optimizer = accelerator.prepare(graph.student, optimizer)
     log = Log(folder / "log.jsonl", accelerator)
     log.keep_until(progress.step)
+    engines = {name: edge.engine for name, edge in graph.edges.items() if edge.engine is not None}
+    for name, engine in engines.items():
+        accelerator.print(f"edge {name!r}: gradients by {engine}")
+    if engines and not progress.step:
+        log("engines", 0, **engines)
 
     collate = Collator(windowed, tokenizer)
+    if graph.teachers and progress.step < plan.total:
+        _ask_teachers(graph, windowed, collate, accelerator)
     running, since = Running(), time.perf_counter()
     saved = time.monotonic()
     micro_batches = _micro_batches(
@@ -145,10 +155,11 @@ def fit(
             batches = list(islice(micro_batches, optimisation.accumulation))
             # After the batches: a loader that starts, as a resumed run's does, draws a number too.
             set_seed((seed * 1_000_003 + progress.step) % 2**31, device_specific=True)
-            moment = Step(progress=progress.step / plan.total)
+            moment = Step(progress=progress.step / plan.total, number=progress.step)
             running += train_step(model, graph, batches, accelerator, moment)
             for parameter in graph.parameters():  # data-parallel training knows the student only
-                parameter.grad = accelerator.reduce(parameter.grad, "mean")
+                if parameter.grad is not None:  # its edge's gate may be shut
+                    parameter.grad = accelerator.reduce(parameter.grad, "mean")
             if optimisation.clip_norm is not None:
                 accelerator.clip_grad_norm_(model.parameters(), optimisation.clip_norm)
             optimizer.step()
@@ -176,7 +187,8 @@ def fit(
                 log("dev", progress.step, epoch=progress.step / plan.per_epoch, **figures)
                 progress.history.append({"step": progress.step, **figures})
                 figure = selection.figure(figures)
-                if progress.best is None or figure > progress.best:
+                is_last = selection.by == "last"
+                if progress.best is None or figure > progress.best or is_last:
                     progress.best, progress.best_step, progress.waited = figure, progress.step, 0
                     keep()
                 else:
@@ -187,43 +199,23 @@ def fit(
                 state = {
                     "schedule": schedule.state_dict(),
                     "progress": asdict(progress),
-                    "graph": graph.state(),
                 }
                 if accelerator.scaler is not None:
                     state["scaler"] = accelerator.scaler.state_dict()
                 save_checkpoint(
-                    checkpoints, progress.step, accelerator.unwrap_model(model), optimizer, state
+                    checkpoints,
+                    progress.step,
+                    accelerator.unwrap_model(model),
+                    optimizer,
+                    state,
+                    graph.learned,
                 )
                 saved = time.monotonic()
             if evaluated:  # all processes; their clocks may differ
                 accelerator.wait_for_everyone()
+    # Another stage prepares the same student again: it must not find the autocast of this one.
+    accelerator.unwrap_model(model, keep_fp32_wrapper=False)
     return progress
-
-
-@dataclass
-class Running:
-    """Sums for the log, on this process, without waiting for the device at every step."""
-
-    steps: int = 0
-    loss: Tensor | float = 0.0
-    edges: dict[str, tuple[Tensor, Tensor]] = field(default_factory=dict)
-
-    def __add__(self, other: Running) -> Running:
-        edges = dict(self.edges)
-        for name, (losses, counts) in other.edges.items():
-            before = edges.get(name)
-            edges[name] = (
-                (losses, counts) if before is None else (before[0] + losses, before[1] + counts)
-            )
-        return Running(self.steps + other.steps, self.loss + other.loss, edges)
-
-    def means(self, accelerator: Accelerator) -> dict[str, float]:
-        """The mean loss of a step, and of each edge over what it said something about."""
-        result = {"loss": float(accelerator.reduce(torch.as_tensor(self.loss), "sum")) / self.steps}
-        for name, (losses, counts) in self.edges.items():
-            both = accelerator.reduce(torch.stack([losses, counts]), "sum")
-            result[f"loss_{name}"] = float(both[0] / both[1].clamp(min=1e-12))
-        return result
 
 
 def train_step(
@@ -241,16 +233,41 @@ def train_step(
     for number, batch in enumerate(batches):
         is_last = number == len(batches) - 1
         with contextlib.nullcontext() if is_last else accelerator.no_sync(model):
-            output = model(batch["input_ids"], batch["attention_mask"], tags=graph.asks_for_tags)
-            sums = graph.losses(output, batch, moment)
-            loss = graph.combine(sums, totals)
+            output = graph.ask(model, batch)
+            with accelerator.autocast():  # some edges run models themselves
+                sums = graph.losses(output, batch, moment)
+            loss = graph.combine(sums, totals) + _nothing(output)
             # Data-parallel training averages gradients over processes; ours are shares of a sum.
             accelerator.backward(loss * accelerator.num_processes)
-        edges = {
-            name: (s.losses.detach().sum(), s.counts.detach().sum()) for name, s in sums.items()
-        }
-        running += Running(int(is_last), loss.detach(), edges)
+        running += Running.of(sums, loss, int(is_last))
     return running
+
+
+def _nothing(output: StudentOutput) -> Tensor:
+    """0, which depends on the heads' answers: where no open edge reads them, what they depend on
+    has a gradient of 0, not none, for which data-parallel training would wait."""
+    answers = [it for it in (output.logits, *(output.tags or ())) if it is not None]
+    return torch.stack([answer[:0].sum() for answer in answers]).sum()
+
+
+def _ask_teachers(
+    graph: StudentGraph, windowed: Windowed, collate: Collator, accelerator: Accelerator
+) -> None:
+    """Let frozen teachers answer about all windows, once; the main process writes it down."""
+    order = np.argsort(-windowed.lengths, kind="stable")
+    pieces = [order[n : n + TEACHER_BATCH].tolist() for n in range(0, len(order), TEACHER_BATCH)]
+    loader = DataLoader(windowed.rows, batch_sampler=pieces, collate_fn=collate)
+    with accelerator.main_process_first():
+        bar = tqdm(
+            loader,
+            desc="ask the teacher",
+            unit="batch",
+            leave=False,
+            mininterval=0.5 if sys.stderr.isatty() else 60,
+            disable=not accelerator.is_local_main_process,
+        )
+        for line in graph.remember(windowed, bar, accelerator.device):
+            accelerator.print(line)
 
 
 def _micro_batches(
@@ -288,9 +305,9 @@ def _out_of_patience(progress: Progress, selection: Selection) -> bool:
 
 def _line(progress: Progress, figures: Mapping[str, float]) -> str:
     shown = "  ".join(
-        f"{name} {value:.4f}" if name == "loss" else f"{name} {100 * value:.2f}"
+        f"{name} {value:.4f}" if name.startswith("loss") else f"{name} {100 * value:.2f}"
         for name, value in figures.items()
     )
-    what = "" if "accuracy" in figures else "micro-F1  "
+    what = "" if "loss" in figures else "micro-F1  "
     mark = "  (best)" if progress.best_step == progress.step else ""
     return f"step {progress.step}: dev {what}{shown}{mark}"

@@ -19,15 +19,16 @@ def build_optimizer(
     Args:
         model: the student; its frozen parameters are left out.
         optimisation: the learning rates and the decay.
-        own: parameters of the graph, at the heads' rate and without decay.
+        own: parameters of the graph, at the heads' rate; as of the model, only those of more than
+            one dimension decay.
     """
     groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:
             key = (not name.startswith("encoder."), parameter.ndim > 1)
             groups.setdefault(key, []).append(parameter)
-    if own:
-        groups.setdefault((True, False), []).extend(own)
+    for parameter in own:
+        groups.setdefault((True, parameter.ndim > 1), []).append(parameter)
     rates = {False: optimisation.learning_rate, True: optimisation.head_learning_rate}
     return AdamW(
         [

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -10,15 +10,17 @@ from typing import Any
 import numpy as np
 import torch
 from accelerate.utils import set_seed
+from safetensors import SafetensorError
 from transformers import AutoTokenizer
 
 from coteach.data.classification import ClassificationData, LabelledTexts
 from coteach.data.corpus import Corpus, load_corpus
+from coteach.data.pages import Page
 from coteach.data.windowed import Windowed, build_windows
 from coteach.errors import InputError, in_one_line
-from coteach.graph.build import (
+from coteach.graph.build import StudentGraph
+from coteach.graph.bundles import (
     Bundle,
-    StudentGraph,
     auxiliary_heads,
     bundles,
     head_layers,
@@ -27,13 +29,26 @@ from coteach.graph.build import (
     tag_sources,
 )
 from coteach.graph.nodes import Student as StudentNode
+from coteach.graph.nodes import Teacher as TeacherNode
+from coteach.graph.teachers import FrozenTeacher, folder_of
 from coteach.model import Student, StudentConfig
 from coteach.model.alignment import Aligner
 from coteach.model.configuration import OUTPUT_HEAD
-from coteach.model.extraction import PADDED_TO, build_aligner
+from coteach.model.extraction import build_aligner, longest_window
 from coteach.model.layers import HeadError
-from coteach.recipe import Recipe, gold_only
+from coteach.recipe import Recipe, Stage, gold_only
 from coteach.training.self_teaching import predictions
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How a recipe's student reads text, and what its sources say about it."""
+
+    recipe: Recipe
+    corpus: Corpus | LabelledTexts
+    sources: Mapping[str, Bundle]
+    aligner: Aligner
+    config: Any
 
 
 @dataclass
@@ -49,6 +64,10 @@ class Prepared:
     graph: StudentGraph
     everything: Windowed
     """The windows of all texts, also those of dev and report, where texts are classified."""
+    stages: Mapping[str, StudentGraph]
+    """The graphs of the stages before the main one."""
+    reading: Reading
+    """For the windows of other texts."""
 
 
 def load_data(recipe: Recipe) -> Corpus | LabelledTexts:
@@ -74,9 +93,10 @@ def prepare(recipe: Recipe, corpus: Corpus | LabelledTexts) -> Prepared:
         )
     name, node = recipe.student()
     predicted = predictions(recipe, corpus) if isinstance(corpus, Corpus) else None
-    sources = bundles(recipe.nodes, recipe.edges, corpus, predicted)
+    sources = bundles(recipe.nodes, recipe.every_edge(), corpus, predicted)
+    teachers = _load_teachers(recipe)
     tokenizer = _load_tokenizer(name, node)
-    student = _build_student(name, node, recipe, corpus, sources, tokenizer)
+    student = _build_student(name, node, recipe, corpus, sources, tokenizer, teachers)
     if recipe.selection.probability not in student.config.probability_names:
         raise InputError(
             f"selection.probability: this student has no {recipe.selection.probability!r}; "
@@ -86,54 +106,99 @@ def prepare(recipe: Recipe, corpus: Corpus | LabelledTexts) -> Prepared:
         aligner = build_aligner(tokenizer, student.config)
     except ValueError as error:
         raise InputError(f"nodes.{name}: {in_one_line(error)}") from None
-    windowed = _windowed(recipe, corpus, sources, aligner, student.config)
+    reading = Reading(recipe, corpus, sources, aligner, student.config)
+    windowed = _windowed(reading)
     training = windowed
     if isinstance(corpus, LabelledTexts):
         training = windowed.only(corpus.train)
-    graph = StudentGraph(student, recipe.edges, recipe.objective, sources, training)
-    return Prepared(recipe, corpus, sources, tokenizer, student, training, graph, windowed)
+
+    def graph_of(stage: Recipe | Stage, place: str = "") -> StudentGraph:
+        try:
+            return StudentGraph(
+                student,
+                stage.edges,
+                stage.objective,
+                sources,
+                training,
+                teachers,
+                tokenizer,
+                recipe.cache,
+            )
+        except InputError as error:
+            if str(error).startswith("edges."):
+                raise InputError(f"{place}{error}") from None
+            raise
+
+    return Prepared(
+        recipe,
+        corpus,
+        sources,
+        tokenizer,
+        student,
+        training,
+        graph_of(recipe),
+        windowed,
+        {name: graph_of(stage, f"stages.{name}.") for name, stage in recipe.stages.items()},
+        reading,
+    )
 
 
-def _windowed(
-    recipe: Recipe,
-    corpus: Corpus | LabelledTexts,
-    sources: Mapping[str, Bundle],
-    aligner: Aligner,
-    config: Any,
-) -> Windowed:
+def _load_teachers(recipe: Recipe) -> dict[str, FrozenTeacher]:
+    """The teachers that some edge starts from."""
+    sources = {edge.source for edge in recipe.every_edge().values()}
+    return {
+        name: FrozenTeacher(name, node)
+        for name, node in recipe.nodes.items()
+        if isinstance(node, TeacherNode) and name in sources
+    }
+
+
+def _windowed(reading: Reading) -> Windowed:
     """The windows of the training pages, or of all texts, of which every fold takes its own."""
-    tagged = tag_sources(sources)
+    corpus = reading.corpus
     if isinstance(corpus, LabelledTexts):
-        return build_windows(
-            corpus.pages,
-            list(corpus.pages),
-            [],
-            [],
-            aligner,
-            config.window,
-            0,
-            recipe.cache,
-            recipe.processes,
-            tag_sources=tagged,
-            labels=corpus.labels,
-            classes=len(corpus.classes),
-            pairs=corpus.pairs,
-        )
+        return windows_of(reading, corpus.pages, list(corpus.pages), labels=corpus.labels)
     # Pages without gold teach nothing where the gold alone speaks.
-    held = label_sources(sources)
-    only_gold = not tagged and all(source is corpus.train.gold for source in held)
-    page_ids = corpus.train.page_ids if only_gold else corpus.page_ids
+    held = label_sources(reading.sources)
+    edges = reading.recipe.every_edge().values()
+    asked = any(isinstance(reading.recipe.nodes[edge.source], TeacherNode) for edge in edges)
+    only_gold = all(source is corpus.train.gold for source in held)
+    if only_gold and not asked and not tag_sources(reading.sources):
+        return windows_of(reading, corpus.pages, corpus.train.page_ids)
+    return windows_of(reading, corpus.pages, corpus.page_ids)
+
+
+def windows_of(
+    reading: Reading,
+    pages: Mapping[str, Page],
+    page_ids: Sequence[str],
+    labels: Mapping[str, int] | None = None,
+) -> Windowed:
+    """Some pages as a student reads them, with the labels of all sources.
+
+    Args:
+        reading: who reads.
+        pages: by id.
+        page_ids: which of them.
+        labels: the classes of texts, each then one window; −100 where one has none.
+    """
+    recipe, corpus, config = reading.recipe, reading.corpus, reading.config
+    of_texts = isinstance(corpus, LabelledTexts)
+    classes = len(corpus.classes) if isinstance(corpus, LabelledTexts) else 0
     return build_windows(
-        corpus.pages,
+        pages,
         page_ids,
-        held,
-        corpus.attributes,
-        aligner,
+        [] if of_texts else label_sources(reading.sources),
+        [] if of_texts else config.attributes,
+        reading.aligner,
         config.window,
-        config.overlap,
+        0 if of_texts else config.overlap,
         recipe.cache,
         recipe.processes,
-        tag_sources=tagged,
+        tag_sources=tag_sources(reading.sources),
+        labels=labels,
+        classes=classes,
+        pairs=isinstance(corpus, LabelledTexts) and corpus.pairs,
     )
 
 
@@ -146,7 +211,7 @@ def prepare_gold_only(prepared: Prepared) -> Prepared:
 
 
 def _load_tokenizer(name: str, node: StudentNode) -> Any:
-    source = node.tokenizer or node.encoder
+    source = node.tokenizer or (node.encoder and folder_of(node.encoder))
     if source is None:
         raise InputError(
             f"nodes.{name}.tokenizer: expected a name or folder, got None; a student without a "
@@ -177,12 +242,13 @@ def _build_student(
     corpus: Corpus | LabelledTexts,
     sources: Mapping[str, Bundle],
     tokenizer: Any,
+    teachers: Mapping[str, FrozenTeacher],
 ) -> Student:
     """The student with a head for every member of every edge, its heads freshly drawn."""
     spoken = recipe.part_of_speech() if node.words == "part_of_speech" else None
     config = StudentConfig(
         encoder=node.encoder_config,
-        **_task(node, recipe, corpus, sources, tokenizer),
+        **_task(node, recipe, corpus, sources, tokenizer, teachers),
         auxiliary_heads=auxiliary_heads(recipe.edges, sources),
         head_dropout=node.head_dropout,
         overlap=node.overlap,
@@ -195,7 +261,7 @@ def _build_student(
     set_seed(recipe.seed)
     try:
         if node.encoder is not None:
-            student = Student.from_encoder(node.encoder, config)
+            student = Student.from_encoder(folder_of(node.encoder), config, node.encoder_layers)
         else:
             config.encoder = config.encoder | {
                 "vocab_size": len(tokenizer),
@@ -204,10 +270,12 @@ def _build_student(
             student = Student(config)
     except HeadError as error:
         edge = next(
-            of for of, it in recipe.edges.items() if error.head in (of, *sources[it.source].heads)
+            of
+            for of, it in recipe.edges.items()
+            if it.source in sources and error.head in (of, *sources[it.source].heads)
         )
         raise InputError(f"edges.{edge}.layer: {error.message}") from None
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
         raise InputError(
             f"nodes.{name}: the student cannot be built: {in_one_line(error)}"
         ) from None
@@ -221,7 +289,7 @@ def _build_student(
         raise InputError(f"nodes.{name}.trained_layers: {error}") from None
     if config.overlap < 0:
         raise InputError(f"nodes.{name}.overlap: expected at least 0, got {config.overlap}")
-    longest = _longest_window(student.encoder)
+    longest = longest_window(student.encoder)
     config.window = min(510, longest) if node.window is None else node.window
     least = 0 if config.classes else config.overlap
     if not least < config.window <= longest:
@@ -238,33 +306,29 @@ def _task(
     corpus: Corpus | LabelledTexts,
     sources: Mapping[str, Bundle],
     tokenizer: Any,
+    teachers: Mapping[str, FrozenTeacher],
 ) -> dict[str, Any]:
     """What a student's configuration says of its main task."""
+    heads = head_layers(recipe.edges, sources, teachers)
     if isinstance(corpus, Corpus):
+        if not heads:
+            raise InputError(
+                "edges: nothing teaches the student's heads; expected an edge from labels, or from "
+                "a teacher that is a finished student"
+            )
         return {
             "attributes": list(corpus.attributes),
-            "heads": head_layers(recipe.edges, sources),
+            "heads": heads,
             "teacher_weights": _mean_weights(node, sources),
         }
     assert isinstance(recipe.data, ClassificationData)
-    (head,) = head_layers(recipe.edges, sources)
     return {
         "classes": list(corpus.classes),
-        "class_layer": head["layer"],
+        "class_layer": heads[0]["layer"] if heads else -1,
         "pooling": node.pooling,
         "pair_separator": tokenizer.sep_token_id if corpus.pairs else None,
         "preprocessing": list(recipe.data.preprocessing),
     }
-
-
-def _longest_window(encoder: Any) -> int:
-    """How many content tokens, beside two special ones, the encoder's positions hold."""
-    positions = getattr(encoder.config, "max_position_embeddings", 512)
-    embeddings = getattr(encoder, "embeddings", None)
-    padding = getattr(getattr(embeddings, "position_embeddings", None), "padding_idx", None)
-    if padding is not None:  # RoBERTa's first position comes after that of its padding
-        positions -= padding + 1
-    return positions // PADDED_TO * PADDED_TO - 2
 
 
 def _mean_weights(node: StudentNode, sources: Mapping[str, Bundle]) -> list[Any] | None:

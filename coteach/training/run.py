@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from coteach.training.prepare import Prepared, load_data, prepare, prepare_gold_
 from coteach.training.record import write_recipe
 from coteach.training.room import check_room, check_writable, size_on_disk
 from coteach.training.scoring import score_run, span_evaluation
+from coteach.training.stages import augmented_windows, fit_stages
 
 
 def run(recipe: Recipe, folder: Path, console: Console | None = None) -> dict[str, Any]:
@@ -51,7 +53,7 @@ def run(recipe: Recipe, folder: Path, console: Console | None = None) -> dict[st
     console.quiet = not accelerator.is_main_process
     if accelerator.is_main_process:
         write_recipe(recipe, folder)
-        trainings = 2 if "gold_only" in recipe.baselines else 1
+        trainings = 1 + len(recipe.stages) + ("gold_only" in recipe.baselines)
         check_room(folder, trainings * size_on_disk(prepared.student))
     accelerator.wait_for_everyone()
 
@@ -84,18 +86,23 @@ def _train(prepared: Prepared, folder: Path, console: Console) -> dict[str, Any]
     accelerator.init_trackers("tensorboard")
     describe(prepared, console)
     corpus = prepared.corpus
-    evaluation = class_evaluation if isinstance(corpus, LabelledTexts) else span_evaluation
-    evaluate = evaluation(prepared, accelerator)
 
-    def keep() -> None:
+    def keep_in(place: Path) -> None:
         if accelerator.is_main_process:
-            with replacing_folder(folder / "student") as target:
+            with replacing_folder(place) as target:
                 prepared.student.save_pretrained(target)
                 prepared.tokenizer.save_pretrained(target)
 
+    fit_stages(prepared, folder, console, partial(_accelerator, recipe), keep_in)
+    windowed = prepared.windowed
+    if recipe.augmentation is not None:
+        windowed = augmented_windows(prepared, recipe.augmentation, accelerator, console)
+    evaluation = class_evaluation if isinstance(corpus, LabelledTexts) else span_evaluation
+    evaluate = evaluation(prepared, accelerator)
+
     progress = fit(
         prepared.graph,
-        prepared.windowed,
+        windowed,
         prepared.tokenizer,
         recipe.optimisation,
         recipe.selection,
@@ -103,7 +110,7 @@ def _train(prepared: Prepared, folder: Path, console: Console) -> dict[str, Any]
         accelerator,
         folder,
         evaluate,
-        keep,
+        lambda: keep_in(folder / "student"),
     )
     best = next(of for of in progress.history if of["step"] == progress.best_step)
     figures = {name: value for name, value in best.items() if name != "step"}

@@ -14,7 +14,7 @@ from coteach.data.files import opening
 from coteach.data.pages import Annotations
 from coteach.data.shinra import read_annotation_file, write_submission
 from coteach.errors import InputError
-from coteach.graph.build import without_gold
+from coteach.graph.bundles import without_gold
 from coteach.graph.nodes import Predicted
 from coteach.recipe import Recipe
 from coteach.training.loading import load_extractor

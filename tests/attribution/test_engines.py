@@ -251,6 +251,17 @@ def test_the_backward_pass_under_autocast_is_that_of_the_graphs() -> None:
     assert relative_error(gradients[1], gradients[0]) < 5e-2
 
 
+def test_finite_differences_are_exact_whatever_the_caller_s_autocast() -> None:
+    gradients = []
+    for enabled in (False, True):
+        student = make_student("texts", torch.float32)
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=enabled):
+            loss = importance_loss(student, "texts", "finite_difference")
+        gradients.append(gradients_of(student, loss))
+    # The passes backward must be out of it as well, or their products are rounded.
+    assert relative_error(gradients[1], gradients[0]) < 1e-6
+
+
 @pytest.mark.parametrize("engine", ["none", *ENGINES])
 def test_a_forward_pass_in_the_same_autocast_keeps_its_gradient(engine: Any) -> None:
     student = make_student("texts", torch.float32)

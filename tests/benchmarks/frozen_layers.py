@@ -22,7 +22,8 @@ from transformers import AutoConfig
 from coteach.data.pages import Annotations
 from coteach.data.windowed import TagSource
 from coteach.graph import Edge, WeightedSum
-from coteach.graph.build import Bundle, StudentGraph
+from coteach.graph.build import StudentGraph
+from coteach.graph.bundles import Bundle
 from coteach.graph.gates import Step
 from coteach.losses import CrossEntropy
 from coteach.model import Student, StudentConfig

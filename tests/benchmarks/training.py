@@ -40,7 +40,8 @@ from coteach.data.page_folder import PageFolder
 from coteach.data.pages import Annotations
 from coteach.data.windowed import build_windows
 from coteach.graph import CoTeaching, Edge, WeightedSum
-from coteach.graph.build import Bundle, StudentGraph
+from coteach.graph.build import StudentGraph
+from coteach.graph.bundles import Bundle
 from coteach.graph.gates import Step
 from coteach.model import Student, StudentConfig
 from coteach.model.alignment import Aligner

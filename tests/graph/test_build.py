@@ -27,7 +27,8 @@ from coteach.graph import (
     Submissions,
     WeightedSum,
 )
-from coteach.graph.build import Bundle, StudentGraph, bundles, head_layers
+from coteach.graph.build import StudentGraph
+from coteach.graph.bundles import Bundle, bundles, head_layers
 from coteach.graph.gates import Step
 from coteach.graph.objectives import Objective
 from coteach.losses import ClassBalancedFocal, class_balanced_weights, focal_loss

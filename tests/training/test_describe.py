@@ -69,7 +69,7 @@ def test_estimate(tiny_recipe: Recipe, tiny_corpus: Corpus) -> None:
     assert re.fullmatch(
         r"8 steps, 4 an epoch; about 0 min \d+ s for the steps on this machine, evaluations apart; "
         r"peak memory \d+\.\d GiB( of the GPU)?",
-        estimate(prepare(tiny_recipe, tiny_corpus)),
+        estimate(prepare(tiny_recipe, tiny_corpus), wide()),
     )
 
 

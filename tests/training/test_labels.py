@@ -16,7 +16,7 @@ from coteach.data.collator import Collator
 from coteach.data.corpus import Corpus
 from coteach.errors import InputError
 from coteach.graph import Aggregated, CoTeaching, Edge, Gold, Node, Predicted, WeightedSum
-from coteach.graph.build import bundles, without_gold
+from coteach.graph.bundles import bundles, without_gold
 from coteach.model import Student
 from coteach.model.extraction import Extractor
 from coteach.model.iob2 import IGNORE

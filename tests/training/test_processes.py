@@ -18,7 +18,7 @@ from tiny_loop import Loop, exactly, parameters
 
 from coteach.data.shinra import read_annotations
 from coteach.graph import UncertaintyWeighting
-from coteach.recipe import Recipe
+from coteach.recipe import Recipe, load_recipe
 from coteach.training.loading import load_classifier
 from coteach.training.prepare import load_data
 
@@ -90,6 +90,66 @@ def test_two_processes_learn_the_same_weights_of_edges(tmp_path: Path) -> None:
         assert expected["graph.0"].abs().min() > 1e-3  # they have moved
         for name, value in expected.items():
             torch.testing.assert_close(found.get_tensor(name), value, rtol=0, atol=1e-9, msg=name)
+
+
+@pytest.mark.slow
+def test_two_processes_learn_the_same_of_a_teacher(tmp_path: Path) -> None:
+    """Also where no edge reads the heads; integrated gradients are taken beside the model that
+    data-parallel training knows."""
+    tiny_texts.write(tmp_path)
+    tiny_texts.write_teachers(tmp_path)
+    source = tmp_path / "recipe.py"
+    source.write_text(
+        "from dataclasses import replace\n"
+        "from pathlib import Path\n"
+        "import tiny_texts\n"
+        f"recipe = tiny_texts.distilled(Path({str(tmp_path)!r}))\n"
+        "inner = recipe.stages['intermediate'].edges\n"
+        "importance = {'importance': recipe.edges['importance']}\n"
+        "recipe = replace(recipe, stages={}, edges={**inner, **importance})\n"
+    )
+    recipe = load_recipe(str(source))
+    progress, prepared, _ = Loop(recipe, load_data(recipe))(
+        tmp_path / "one",
+        optimisation={"epochs": 1.5, "batch_size": 4, "accumulation": 2, "clip_norm": 0.1},
+        selection={"by": "score"},
+        change=exactly,
+    )
+    (tmp_path / "two").mkdir()
+    launch(Path(__file__).with_name("two_processes.py"), source, tmp_path / "two")
+    with safe_open(tmp_path / "two" / "found.safetensors", framework="pt") as found:
+        assert found.metadata() == {"processes": "2", "progress": str(asdict(progress))}
+        expected = parameters(prepared)
+        assert "graph.1" in expected  # the projection's bias
+        for name, value in expected.items():
+            torch.testing.assert_close(found.get_tensor(name), value, rtol=0, atol=1e-9, msg=name)
+    logs = [(tmp_path / run / "log.jsonl").read_text().splitlines() for run in ("one", "two")]
+    for one, two in zip(*(map(json.loads, log) for log in logs), strict=True):
+        if one["event"] == "engines":
+            assert one == two
+            continue
+        seconds = {"seconds": one.pop("seconds", None)}
+        assert {**two, **seconds} == pytest.approx({**one, **seconds}, rel=1e-5)
+
+
+@pytest.mark.slow
+def test_two_processes_go_through_stages(tmp_path: Path) -> None:
+    tiny_texts.write(tmp_path)
+    tiny_texts.write_teachers(tmp_path)
+    recipe = tmp_path / "recipe.py"
+    recipe.write_text(
+        "from pathlib import Path\n"
+        "import tiny_texts\n"
+        f"recipe = tiny_texts.distilled(Path({str(tmp_path)!r}))\n"
+    )
+    launch("-m", "coteach.train", recipe, "--output", tmp_path / "run")
+    for stage, steps in (("stages/general", 2), ("stages/intermediate", 3), (".", 3)):
+        log = (tmp_path / "run" / stage / "log.jsonl").read_text().splitlines()
+        assert [json.loads(line)["step"] for line in log if '"train"' in line] == [steps]
+        assert (tmp_path / "run" / stage / "student" / "model.safetensors").exists()
+    parts = list((tmp_path / "cache").rglob("part-*.safetensors"))
+    # One process asks, and writes it down: two teachers, two questions to one, its importances.
+    assert len(parts) == 4
 
 
 @pytest.mark.slow

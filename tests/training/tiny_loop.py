@@ -82,8 +82,7 @@ class Loop:
 def exactly(prepared: Prepared) -> None:
     """No dropout, and so many digits that Adam's divisions magnify no rounding."""
     prepared.student.double()
-    if isinstance(prepared.graph.objective, nn.Module):
-        prepared.graph.objective.double()
+    prepared.graph.learned.double()
     for module in prepared.student.modules():
         if isinstance(module, nn.Dropout):
             module.p = 0.0
