@@ -14,11 +14,16 @@ shape, 4 layers of width 312 if none is said, and goes through general distillat
     UNLABELLED=wikipedia.txt ENCODER=intfloat/multilingual-e5-small SHAPE=4x312 TEXTS=… TEACHER=…
         python -m coteach.train recipes.tinybert
 
-Stages (Jiao et al. 2020, §3.2; the defaults of its code): general, 3 epochs of the unlabelled
-text; intermediate, 10 epochs, 5e-5, constant; prediction, 6 epochs, 5e-5 and 1e-3 for the new head,
-down to 0, the best on dev (the code's 3 epochs at 3e-5 are of 20 times as many texts, by
-augmentation; with the texts alone they ended 4 points lower, docs/results.md). In the first two the student's attention scores and hidden states (with one projection)
-follow the teacher's; in the last one its classes do, by soft cross-entropy, and no gold is read.
+Stages (Jiao et al. 2020, §3.2; the defaults of its code):
+
+- general: 3 epochs of the unlabelled text. The student's attention scores and hidden states,
+  through one projection, follow the encoder's.
+- intermediate: 10 epochs at 5e-5, constant. They follow the teacher's.
+- prediction: the student's classes follow the teacher's by soft cross-entropy, no gold is read; 6
+  epochs at 5e-5, and 1e-3 for the new head, down to 0, the best on dev. (The code's 3 epochs at
+  3e-5 are of 20 times as many texts, by augmentation; of the texts alone they were too few, and
+  the student ended 5 points lower: docs/results.md.)
+
 MASKED=NAME augments the texts of the last two stages by words that this masked language model puts
 in the place of others.
 

@@ -115,7 +115,7 @@ class Student:
     encoder_config: dict[str, Any] = field(default_factory=dict)
     """The encoder's configuration with its model_type, where encoder is None."""
     tokenizer: str | None = None
-    """Name or folder of the tokenizer; None: the encoder's."""
+    """Name or folder of the tokenizer, also that of a run or a student; None: the encoder's."""
     trained_layers: Literal["all", "read"] | tuple[int, ...] = "all"
     """What of the encoder learns: all of it; only the layers that some edge's head reads, the rest
     frozen with the embeddings (part-of-speech paper, §3.4), also where that edge weighs 0, as for

@@ -211,13 +211,14 @@ def prepare_gold_only(prepared: Prepared) -> Prepared:
 
 
 def _load_tokenizer(name: str, node: StudentNode) -> Any:
-    source = node.tokenizer or (node.encoder and folder_of(node.encoder))
-    if source is None:
+    given = node.tokenizer or node.encoder
+    if given is None:
         raise InputError(
             f"nodes.{name}.tokenizer: expected a name or folder, got None; a student without a "
             "pretrained encoder has no tokenizer of its own"
         )
     field = f"nodes.{name}.{'encoder' if node.tokenizer is None else 'tokenizer'}"
+    source = folder_of(given)
     if source.startswith(("/", "./", "../", "~")) and not Path(source).is_dir():
         raise InputError(f"{field}: no such folder, got {source!r}; expected one, or a Hub name")
     try:

@@ -203,15 +203,27 @@ def test_accumulation_is_one_large_batch(
 
 @pytest.mark.parametrize("engine", ["two_pass", "finite_difference"])
 def test_every_engine_takes_the_same_step(
-    student: Student, teacher: FrozenTeacher, windowed: Windowed, tmp_path: Path, engine: Any
+    student: Student,
+    teacher: FrozenTeacher,
+    windowed: Windowed,
+    tmp_path: Path,
+    engine: Any,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """With dropout around it, which attributions do not feel."""
-    found = {}
+    found, used = {}, []
+
+    def noted(*arguments: Any, **options: Any) -> Any:
+        used.extend(arguments[6:])
+        return attribute(*arguments, **options)
+
+    monkeypatch.setattr(module, "attribute", noted)
     student.train()
     for name in ("graph", engine):
         graph = graph_with(student, teacher, windowed, tmp_path, replace(LOSS, engine=name))
         found[name] = gradients_of(graph, loss_of(graph, batch_of(windowed)))
         assert all(part.training for part in student.modules())
+    assert used == ["graph", engine]
     largest = max(gradient.abs().max() for gradient in found["graph"].values())
     for name, gradient in found["graph"].items():
         torch.testing.assert_close(

@@ -416,6 +416,13 @@ def with_student(recipe: Recipe, **options: Any) -> Recipe:
     return replace(recipe, nodes={**recipe.nodes, "student": student})
 
 
+def test_a_tokenizer_may_be_that_of_a_run(
+    recipe: Recipe, whole: tuple[Path, *tuple[Any, ...]]
+) -> None:
+    found = prepare(with_student(recipe, tokenizer=str(whole[0])), load_data(recipe)).tokenizer
+    assert found.get_vocab() == prepare(recipe, load_data(recipe)).tokenizer.get_vocab()
+
+
 @pytest.mark.parametrize("source", ["teacher", "encoder"])
 def test_a_student_may_begin_as_layers_of_a_model(
     recipe: Recipe, source: str, tmp_path: Path
