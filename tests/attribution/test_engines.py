@@ -68,7 +68,7 @@ def test_gradients_by_embeddings_baseline_and_parameters(
     engine: Any, method: Any, rows: int
 ) -> None:
     generator = torch.Generator().manual_seed(0)
-    end, start = torch.randn(2, rows, 4, 3, generator=generator, dtype=torch.float64)
+    end, start = torch.randn(2, rows, 2, 3, generator=generator, dtype=torch.float64)
     weight = torch.randn(3, 3, generator=generator, dtype=torch.float64)
     offset, other = torch.randn(2, 3, generator=generator, dtype=torch.float64)
     alphas, weights = quadrature(method, 3)
