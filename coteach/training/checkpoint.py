@@ -104,8 +104,9 @@ def save_checkpoint(
             temporary / "model.safetensors",
         )
         save_file(tensors, temporary / "optimizer.safetensors")
-        if learned is not None:
-            beside = {k: v.detach().contiguous() for k, v in learned.state_dict().items()}
+        beside = {} if learned is None else learned.state_dict()
+        if beside:
+            beside = {k: v.detach().contiguous() for k, v in beside.items()}
             save_file(beside, temporary / "learned.safetensors")
         everything = {
             "step": step,
@@ -142,7 +143,7 @@ def load_checkpoint(
     with _reading(checkpoint / "optimizer.safetensors") as path:
         entries = load_file(path) | saved["scalars"]
     beside = {}
-    if learned is not None:
+    if learned is not None and learned.state_dict():
         with _reading(checkpoint / "learned.safetensors") as path:
             beside = load_file(path)
     try:

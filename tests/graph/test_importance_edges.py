@@ -37,7 +37,11 @@ from coteach.model import Student
 from coteach.training.running import Running
 
 LOSS = ImportanceJaccard(
-    attribution=IntegratedGradients(nodes=2), teacher_nodes=3, temperature=0.2, engine="graph"
+    attribution=IntegratedGradients(nodes=2),
+    teacher_nodes=3,
+    temperature=0.2,
+    normalisation="none",
+    engine="graph",
 )
 TARGETS = ("teacher", "gold", "student")
 KINDS = ("texts", "tags")
