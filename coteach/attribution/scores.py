@@ -140,8 +140,8 @@ def evaluating(model: nn.Module) -> Iterator[None]:
 
 
 def _without_cache(device: str) -> torch.autocast:
-    """The caller's autocast, without its cache: weights that were cast under ``no_grad`` would
-    reach the caller's own forward pass without a graph."""
+    """The caller's autocast, without its cache: older versions of torch would hand weights that
+    were cast under ``no_grad`` to the caller's own forward pass, without a graph."""
     return torch.autocast(
         device,
         dtype=torch.get_autocast_dtype(device),

@@ -315,16 +315,19 @@ def test_texts_with_nothing_to_explain_are_zero(
     student = make_student(kind)
     student.config.pooling = pooling
     student.encoder.set_attn_implementation(attention)
-    ids = torch.tensor([[CLS, 5, 6, SEP], [PAD] * 4, [CLS, 5, 6, SEP], [CLS, SEP, PAD, PAD]])
+    text = [CLS, 5, 6, SEP]
+    ids = torch.tensor([text, [PAD] * 4, text, [CLS, SEP, PAD, PAD], text])
     mask = (ids != PAD).long()
-    targets = Targets.from_lists([[1], [1], [], [1]])
+    mask[4] = 0
+    targets = Targets.from_lists([[1], [1], [], [1], [1]])
     settings = IntegratedGradients(nodes=2)
     found = attribute(student, ids, mask, targets, settings, TOKENS, engine)
-    assert found.present.tolist() == [True, False, False, True]
+    assert found.present.tolist() == [True, False, False, True, False]
     assert found.scores[0, 1:3].all()
     assert not found.scores[1:].any()
     assert not found.scores[:, [0, 3]].any()
-    assert found.value[1:3].tolist() == found.gap[1:3].tolist() == [0, 0]
+    absent = ~found.present
+    assert found.value[absent].tolist() == found.gap[absent].tolist() == [0, 0, 0]
     assert found.value[[0, 3]].all()
     if engine != "none":
         for loss in (found.scores[1:].sum(), found.scores.sum()):
