@@ -129,7 +129,7 @@ def test_two_processes_learn_the_same_of_a_teacher(tmp_path: Path) -> None:
             assert one == two
             continue
         seconds = {"seconds": one.pop("seconds", None)}
-        assert {**two, **seconds} == pytest.approx({**one, **seconds}, rel=1e-5)
+        assert {**two, **seconds} == pytest.approx({**one, **seconds})
 
 
 @pytest.mark.slow
