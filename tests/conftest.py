@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import pytest
+import torch
 from tokenizers import Regex, Tokenizer, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
@@ -14,6 +16,16 @@ from coteach.data.windowed import Windowed, build_windows
 from coteach.model.alignment import Aligner
 
 MakeWindowed = Callable[..., Windowed]
+
+
+def pytest_configure() -> None:
+    """One thread, in the commands that tests start too.
+
+    Two wait for each other with tensors as tiny as these, and would add them up in another order
+    in a process that has once set their number than in one that has not.
+    """
+    os.environ["OMP_NUM_THREADS"] = "1"
+    torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="session")

@@ -31,7 +31,6 @@ def launch(*arguments: str | Path) -> None:
     environment = {
         **os.environ,
         "ACCELERATE_USE_CPU": "true",
-        "OMP_NUM_THREADS": "1",
         "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "tests")]),
     }
     done = subprocess.run(
