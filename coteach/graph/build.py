@@ -38,7 +38,7 @@ class StudentGraph:
 
     Args:
         student: with a head for every member of every edge.
-        edges: the recipe's, all into this student.
+        edges: the recipe's, all into this student. One from a teacher with weight 0 is left out.
         objective: how they combine.
         sources: the bundle behind each source node.
         windowed: the training data, for the place of each source and the class counts.
@@ -76,6 +76,8 @@ class StudentGraph:
         auxiliary = [head["name"] for head in student.config.auxiliary_heads]
         for name, edge in edges.items():
             if teachers and edge.source in teachers:
+                if not edge.weight:  # asking a teacher costs much, and would teach nothing
+                    continue
                 place = windowed.sources.index(gold[0]) if gold else None
                 self.edges[name] = self._taught(name, edge, teachers[edge.source], place)
                 continue
@@ -139,7 +141,7 @@ class StudentGraph:
         self, name: str, edge: Edge, teacher: FrozenTeacher, gold: int | None
     ) -> KnowledgeEdge | ImportanceEdge:
         """An edge from a teacher."""
-        check_same_tokens(teacher, self._tokenizer, self.student.config.window)
+        check_same_tokens(teacher, self._tokenizer, self.student.config)
         if isinstance(edge.loss, ImportanceJaccard):
             return ImportanceEdge(
                 name, edge, self.student, teacher, self._tokenizer, gold, self._cache

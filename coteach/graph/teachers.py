@@ -207,16 +207,17 @@ def check_same_task(teacher: FrozenTeacher, config: StudentConfig, place: str) -
         )
 
 
-def check_same_tokens(teacher: FrozenTeacher, tokenizer: Any, window: int) -> None:
+def check_same_tokens(teacher: FrozenTeacher, tokenizer: Any, config: StudentConfig) -> None:
     """Refuse a teacher that cannot read the student's tokens.
 
     Args:
         teacher: who is to read them.
         tokenizer: the student's.
-        window: the most content tokens of a text.
+        config: the student's.
 
     Raises:
-        InputError: its vocabulary or its special tokens are others, or it has too few positions.
+        InputError: its vocabulary, its special tokens or the words at which it splits are others,
+            or it has too few positions.
     """
     place = f"nodes.{teacher.name}.model"
     theirs, ours = teacher.tokenizer.get_vocab(), tokenizer.get_vocab()
@@ -233,11 +234,18 @@ def check_same_tokens(teacher: FrozenTeacher, tokenizer: Any, window: int) -> No
                 f"{place}: the teacher's {special} is {getattr(teacher.tokenizer, special)}; "
                 f"expected {getattr(tokenizer, special)}, as the student's"
             )
+    if teacher.student is not None:
+        for name in ("words", "mecab_options"):
+            if (of_teacher := getattr(teacher.student.config, name)) != getattr(config, name):
+                raise InputError(
+                    f"{place}: the teacher learnt from texts split with {name}={of_teacher!r}; "
+                    f"expected the student's, {getattr(config, name)!r}"
+                )
     longest = longest_window(teacher.encoder)
-    if window > longest:
+    if config.window > longest:
         raise InputError(
-            f"{place}: the teacher holds {longest} content tokens, the student's window {window}; "
-            "expected a window that fits both"
+            f"{place}: the teacher holds {longest} content tokens, the student's window "
+            f"{config.window}; expected a window that fits both"
         )
 
 

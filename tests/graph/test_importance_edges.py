@@ -32,7 +32,7 @@ from coteach.graph.build import StudentGraph
 from coteach.graph.gates import Step
 from coteach.graph.importance import TeacherImportance, shuffled
 from coteach.graph.teachers import FrozenTeacher
-from coteach.losses import ImportanceJaccard
+from coteach.losses import ImportanceJaccard, LogitMeanSquaredError
 from coteach.model import Student
 from coteach.training.running import Running
 
@@ -385,6 +385,18 @@ def test_a_shut_gate_computes_nothing(
     assert asked == [4, 4]
     assert losses[0] == losses[2] > 0 == losses[1] == losses[3]
     assert told == [{"loss_it", "loss_it_shuffled_teacher"}, set()] * 2
+
+
+def test_an_edge_of_no_weight_asks_nobody(
+    student: Student, teacher: FrozenTeacher, windowed: Windowed, tmp_path: Path
+) -> None:
+    edges = {
+        "it": Edge("teacher", "student", LOSS, weight=0.0),
+        "other": Edge("teacher", "student", LogitMeanSquaredError()),
+    }
+    assert list(graph_of(student, edges, teacher, windowed, tmp_path).edges) == ["other"]
+    del edges["other"]
+    assert not graph_of(student, edges, teacher, windowed, tmp_path).teachers
 
 
 def test_an_evaluation_needs_no_gradients(

@@ -422,11 +422,20 @@ def test_both_must_read_the_same_tokens(
     folder: Path, tokenizer: Callable[[], Any], window: int, message: str | None
 ) -> None:
     teacher = frozen(folder / "encoder", "large")
+    config = StudentConfig(window=window)
     if message is None:
-        check_same_tokens(teacher, tokenizer(), window)
+        check_same_tokens(teacher, tokenizer(), config)
         return
     with pytest.raises(InputError, match=r"^nodes\.large\.model: .*" + message):
-        check_same_tokens(teacher, tokenizer(), window)
+        check_same_tokens(teacher, tokenizer(), config)
+
+
+def test_both_must_split_texts_alike(tmp_path: Path) -> None:
+    teacher = frozen(write_teacher(tmp_path / "run", words="mecab"), "large")
+    check_same_tokens(teacher, tiny_tokenizer(), StudentConfig(window=40, words="mecab"))
+    message = "^nodes.large.model: .* split with words='mecab'; expected the student's, None"
+    with pytest.raises(InputError, match=message):
+        check_same_tokens(teacher, tiny_tokenizer(), StudentConfig(window=40))
 
 
 @pytest.mark.parametrize(
