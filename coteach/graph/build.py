@@ -141,7 +141,8 @@ class StudentGraph:
         self, name: str, edge: Edge, teacher: FrozenTeacher, gold: int | None
     ) -> KnowledgeEdge | ImportanceEdge:
         """An edge from a teacher."""
-        check_same_tokens(teacher, self._tokenizer, self.student.config)
+        config: Any = self.student.config
+        check_same_tokens(teacher, self._tokenizer, config)
         if isinstance(edge.loss, ImportanceJaccard):
             return ImportanceEdge(
                 name, edge, self.student, teacher, self._tokenizer, gold, self._cache
