@@ -69,6 +69,7 @@ class LocalHub:
         taken: names that are refused though nobody may see them.
         cut: "upload", "commit" or "answer": at what connections are cut, as long as it stands here;
             "answer" loses that of a commit which is done.
+        meanwhile: whether somebody else commits while files are uploaded.
         requests: method and path of everything that was asked.
         uploads: sha256 of everything large that was sent as a whole.
     """
@@ -78,6 +79,7 @@ class LocalHub:
     large: dict[str, bytes] = field(default_factory=dict)
     taken: set[str] = field(default_factory=set)
     cut: str | None = None
+    meanwhile: bool = False
     requests: list[str] = field(default_factory=list)
     uploads: list[str] = field(default_factory=list)
 
@@ -108,13 +110,13 @@ def running() -> Iterator[LocalHub]:
         thread.join()
 
 
-class _Refused(Exception):
+class _RefusedError(Exception):
     def __init__(self, status: int, message: str, code: str = "") -> None:
         super().__init__(message)
         self.status, self.message, self.code = status, message, code
 
 
-class _Cut(Exception):
+class _CutError(Exception):
     pass
 
 
@@ -146,11 +148,11 @@ class _Handler(BaseHTTPRequestHandler):
                 self.body = self._body(path)
             headers, content = self._route(path)
             self._send(200, content, headers)
-        except _Refused as error:
+        except _RefusedError as error:
             headers = {"X-Error-Message": error.message}
             headers |= {"X-Error-Code": error.code} if error.code else {}
             self._send(error.status, json.dumps({"error": error.message}).encode(), headers)
-        except _Cut:
+        except _CutError:
             self.connection.shutdown(socket.SHUT_RDWR)
             self.close_connection = True
 
@@ -172,13 +174,13 @@ class _Handler(BaseHTTPRequestHandler):
                 content += self.rfile.read(length)
                 self.rfile.readline()
                 if cut:
-                    raise _Cut
+                    raise _CutError
             self.rfile.readline()
             return content
         length = int(self.headers.get("Content-Length", 0))
         content = self.rfile.read(length // 2 if cut else length)
         if cut:
-            raise _Cut
+            raise _CutError
         return content
 
     def _user(self) -> str | None:
@@ -188,7 +190,7 @@ class _Handler(BaseHTTPRequestHandler):
             return None
         user = USERS.get(given.removeprefix("Bearer "))
         if user is None:
-            raise _Refused(401, "Invalid credentials in Authorization header")
+            raise _RefusedError(401, "Invalid credentials in Authorization header")
         return user
 
     def _route(self, path: str) -> tuple[dict[str, str], bytes]:
@@ -215,29 +217,29 @@ class _Handler(BaseHTTPRequestHandler):
         if len(parts) > 4 and parts[2] == "resolve":
             repository = self._repository("/".join(parts[:2]), user)
             return self._file(repository, parts[3], "/".join(parts[4:]))
-        raise _Refused(404, f"no such address: {path}", "EntryNotFound")
+        raise _RefusedError(404, f"no such address: {path}", "EntryNotFound")
 
     def _repository(self, name: str, user: str | None, write: bool = False) -> Repository:
         repository = self.state.repositories.get(name)
         owner = name.split("/")[0]
         if repository is None or (repository.private and user != owner):
-            raise _Refused(404 if user else 401, "Repository not found", "RepoNotFound")
+            raise _RefusedError(404 if user else 401, "Repository not found", "RepoNotFound")
         if write:
             self._may_write(owner, user)
         return repository
 
     def _may_write(self, owner: str | None, user: str | None) -> None:
         if user is None:
-            raise _Refused(401, "Invalid username or password.")
+            raise _RefusedError(401, "Invalid username or password.")
         if user != owner or READ_ONLY in self.headers["Authorization"]:
-            raise _Refused(403, f'You don\'t have the rights to write under "{owner}"')
+            raise _RefusedError(403, f'You don\'t have the rights to write under "{owner}"')
 
     def _create(self, user: str | None) -> tuple[dict[str, str], bytes]:
         asked = json.loads(self.body)
         self._may_write(asked["organization"], user)
         name = f"{asked['organization']}/{asked['name']}"
         if name in self.state.repositories or name in self.state.taken:
-            raise _Refused(409, "You already created this model repo")
+            raise _RefusedError(409, "You already created this model repo")
         first = Commit(
             "initial commit", {".gitattributes": Blob(b"*.safetensors filter=lfs\n", False)}
         )
@@ -253,7 +255,7 @@ class _Handler(BaseHTTPRequestHandler):
         for branch, commit in repository.branches.items():
             if revision in (branch, commit.sha):
                 return commit
-        raise _Refused(404, f"Invalid rev id: {revision}", "RevisionNotFound")
+        raise _RefusedError(404, f"Invalid rev id: {revision}", "RevisionNotFound")
 
     def _info(self, name: str, repository: Repository, revision: str) -> tuple[dict, bytes]:
         commit = self._commit_of(repository, revision)
@@ -264,7 +266,7 @@ class _Handler(BaseHTTPRequestHandler):
     def _tree(self, repository: Repository, revision: str, folder: str) -> tuple[dict, bytes]:
         commit = self._commit_of(repository, revision)
         if folder:
-            raise _Refused(404, f"{folder} does not exist", "EntryNotFound")
+            raise _RefusedError(404, f"{folder} does not exist", "EntryNotFound")
         files = [
             {"type": "file", "path": path, "oid": of.git_id, **_described(of)}
             for path, of in commit.files.items()
@@ -273,6 +275,10 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _preupload(self, name: str, repository: Repository, revision: str) -> tuple[dict, bytes]:
         there = self._commit_of(repository, revision).files
+        if self.state.meanwhile:
+            repository.branches[revision] = Commit(
+                "meanwhile", there, repository.branches[revision]
+            )
         modes = [
             {
                 "path": file["path"],
@@ -297,7 +303,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _store(self, oid: str) -> tuple[dict[str, str], bytes]:
         if hashlib.sha256(self.body).hexdigest() != oid:
-            raise _Refused(400, "another content than promised")
+            raise _RefusedError(400, "another content than promised")
         self.state.uploads.append(oid)
         self.state.large[oid] = self.body
         return _as_json({})
@@ -307,7 +313,7 @@ class _Handler(BaseHTTPRequestHandler):
         before = repository.branches[branch]
         header = lines[0]["value"]
         if header.get("parentCommit", before.sha) != before.sha:
-            raise _Refused(412, "A commit has happened since.")
+            raise _RefusedError(412, "A commit has happened since.")
         files = dict(before.files)
         for line in lines[1:]:
             value = line["value"]
@@ -315,23 +321,23 @@ class _Handler(BaseHTTPRequestHandler):
                 files[value["path"]] = Blob(base64.b64decode(value["content"]), False)
             elif line["key"] == "lfsFile":
                 if value["oid"] not in self.state.large:
-                    raise _Refused(400, f"{value['path']} was never uploaded")
+                    raise _RefusedError(400, f"{value['path']} was never uploaded")
                 files[value["path"]] = Blob(self.state.large[value["oid"]], True)
             elif line["key"] == "deletedFile":
                 del files[value["path"]]
             else:
-                raise _Refused(400, f"no such operation: {line['key']}")
+                raise _RefusedError(400, f"no such operation: {line['key']}")
         commit = Commit(header["summary"], files, before)
         repository.branches[branch] = commit
         if self.state.cut == "answer":
-            raise _Cut
+            raise _CutError
         address = f"{self.state.endpoint}/{name}/commit/{commit.sha}"
         return _as_json({"commitUrl": address, "commitOid": commit.sha})
 
     def _file(self, repository: Repository, revision: str, path: str) -> tuple[dict, bytes]:
         commit = self._commit_of(repository, revision)
         if path not in commit.files:
-            raise _Refused(404, f"{path} does not exist", "EntryNotFound")
+            raise _RefusedError(404, f"{path} does not exist", "EntryNotFound")
         of = commit.files[path]
         name = of.sha256 if of.large else of.git_id
         return {"ETag": f'"{name}"', "X-Repo-Commit": commit.sha}, of.content

@@ -156,7 +156,9 @@ def _told(name: str, endpoint: str) -> Iterator[None]:
 
 
 def _problem(error: Exception, name: str, endpoint: str) -> str:
-    cause = error.__cause__ if isinstance(error.__cause__, HTTPError) else error
+    # Of a large file's upload huggingface_hub says only that it failed; the cause is behind it.
+    behind = error.__cause__
+    cause = behind if isinstance(error, RuntimeError) and isinstance(behind, HTTPError) else error
     if not isinstance(cause, HfHubHTTPError):
         if isinstance(cause, HTTPError | OSError | RuntimeError):
             kind = in_one_line(cause) or type(cause).__name__
