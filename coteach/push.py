@@ -166,6 +166,8 @@ def _statement(options: Options) -> Statement:
         for value in values:
             if value is not None and not form.fullmatch(value):
                 raise InputError(f"{field}: expected {expected}, got {value!r}")
+    if not options.language:
+        raise InputError("--language: expected at least one, such as ja, got none")
     if not options.message.strip():
         raise InputError("--message: expected some words, got none")
     return Statement(

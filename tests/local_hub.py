@@ -12,13 +12,16 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
-from urllib.parse import parse_qs, unquote, urlsplit
+from urllib.parse import unquote, urlsplit
+
+import yaml
 
 TOKEN = "hf_secretOfAlice"
 READ_ONLY = "hf_readOnlyOfAlice"
 USERS = {TOKEN: "alice", READ_ONLY: "alice"}
+LICENCES = ("mit", "apache-2.0")
 LARGE = 1000
-"""Bytes from which a file is stored as a large one; so are weights of any size."""
+"""Bytes from which weights and tokenizers are stored as large files."""
 
 
 @dataclass
@@ -97,8 +100,11 @@ def running() -> Iterator[LocalHub]:
     class Bound(_Handler):
         state = hub
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Bound)
-    server.daemon_threads = True
+    class Server(ThreadingHTTPServer):
+        daemon_threads = True
+        request_queue_size = 64
+
+    server = Server(("127.0.0.1", 0), Bound)
     hub.endpoint = f"http://127.0.0.1:{server.server_port}"
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
     thread.start()
@@ -140,8 +146,7 @@ class _Handler(BaseHTTPRequestHandler):
         self._answer()
 
     def _answer(self) -> None:
-        address = urlsplit(self.path)
-        path, self.query = unquote(address.path).strip("/"), parse_qs(address.query)
+        path = unquote(urlsplit(self.path).path).strip("/")
         self.state.requests.append(f"{self.command} {path}")
         try:
             if self.command in ("POST", "PUT"):
@@ -151,7 +156,8 @@ class _Handler(BaseHTTPRequestHandler):
         except _RefusedError as error:
             headers = {"X-Error-Message": error.message}
             headers |= {"X-Error-Code": error.code} if error.code else {}
-            self._send(error.status, json.dumps({"error": error.message}).encode(), headers)
+            said = {"error": error.message, "errors": [{"message": error.message}]}
+            self._send(error.status, json.dumps(said).encode(), headers)
         except _CutError:
             self.connection.shutdown(socket.SHUT_RDWR)
             self.close_connection = True
@@ -200,7 +206,7 @@ class _Handler(BaseHTTPRequestHandler):
         if path == "api/repos/create":
             return self._create(user)
         if path == "api/validate-yaml":
-            return _as_json({"errors": [], "warnings": []})
+            return self._validate()
         if path.endswith(".git/info/lfs/objects/batch"):
             self._repository(path.removesuffix(".git/info/lfs/objects/batch"), user, write=True)
             return self._batch()
@@ -218,6 +224,12 @@ class _Handler(BaseHTTPRequestHandler):
             repository = self._repository("/".join(parts[:2]), user)
             return self._file(repository, parts[3], "/".join(parts[4:]))
         raise _RefusedError(404, f"no such address: {path}", "EntryNotFound")
+
+    def _validate(self) -> tuple[dict[str, str], bytes]:
+        metadata = yaml.safe_load(json.loads(self.body)["content"].split("---")[1])
+        if metadata.get("license", "mit") not in LICENCES:
+            raise _RefusedError(400, '"license" must be one of the known ones')
+        return _as_json({"errors": [], "warnings": []})
 
     def _repository(self, name: str, user: str | None, write: bool = False) -> Repository:
         repository = self.state.repositories.get(name)

@@ -12,12 +12,12 @@ import local_hub
 import pytest
 import tiny_runs
 import torch
-from huggingface_hub import close_session, constants
+from huggingface_hub import HfApi, close_session, constants
 from local_hub import LocalHub
 from safetensors.torch import load_file
 from transformers import pipeline
 
-from coteach.model import AttributeExtractionPipeline, ClassificationPipeline
+from coteach.model import AttributeExtractionPipeline, ClassificationPipeline, Student
 from coteach.push import main
 
 NAME = "alice/castles"
@@ -57,6 +57,8 @@ def hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[LocalHub]:
     """A Hub on this machine, where alice is logged in, and nobody waits between attempts."""
     with local_hub.running() as hub:
         monkeypatch.setattr(constants, "ENDPOINT", hub.endpoint)
+        template = f"{hub.endpoint}/{{repo_id}}/resolve/{{revision}}/{{filename}}"
+        monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
         monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", True)
         monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
         monkeypatch.setattr(constants, "HF_TOKEN_PATH", str(tmp_path / "no login"))
@@ -210,6 +212,15 @@ def test_a_cut_connection_leaves_nothing_half_and_a_retry_succeeds(
         assert hub.uploads == sent  # what was whole is not sent again
 
 
+def test_metadata_that_the_hub_refuses_are_told_before_anything_is_sent(
+    run: Path, capsys: pytest.CaptureFixture[str], hub: LocalHub
+) -> None:
+    assert push(run, "--licence", "my-own") == 2
+    assert '"license" must be one of the known ones' in error_of(capsys)
+    assert hub.uploads == []
+    assert push(run, "--licence", "mit") == 0
+
+
 def test_a_server_that_is_not_there(
     run: Path, capsys: pytest.CaptureFixture[str], hub: LocalHub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -266,6 +277,7 @@ def test_a_branch_is_made_and_main_stays(
         (("--licence", "Apache 2"), "--licence: expected a name such as apache-2.0"),
         (("--revision", 'a"b'), "--revision: expected the name of a branch"),
         (("--base-model", "encoder"), "--base-model: expected user/name"),
+        (("--language",), "--language: expected at least one"),
         (("--message", " "), "--message: expected some words"),
     ],
 )
@@ -284,7 +296,19 @@ def test_a_name_is_of_a_user(name: str, run: Path, capsys: pytest.CaptureFixture
     )
 
 
-def test_what_was_published_answers_like_what_was_trained(
+def test_what_was_published_is_what_was_trained(run: Path, tmp_path: Path, hub: LocalHub) -> None:
+    assert push(run) == 0
+    folder = HfApi().snapshot_download(NAME, local_dir=tmp_path, max_workers=1)
+    student = Student.from_pretrained(folder)
+    saved = load_file(run / "student" / "model.safetensors")
+    loaded = student.state_dict()
+    assert saved.keys() == loaded.keys()
+    assert all(torch.equal(saved[name], loaded[name]) for name in saved)
+    assert student.config.teachers == list(tiny_runs.TEAMS)
+
+
+@pytest.mark.slow
+def test_what_was_published_answers_in_a_fresh_process(
     run: Path, tmp_path: Path, hub: LocalHub
 ) -> None:
     texts = tiny_runs.write_classification_run(tmp_path / "texts")

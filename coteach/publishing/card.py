@@ -192,7 +192,9 @@ def _amounts(facts: RunFacts) -> list[str]:
 def _scored(facts: RunFacts) -> str:
     what = "texts" if facts.classifies else "pages"
     told = f"On the {facts.scored:,} {what} of the split {facts.split}, in percent"
-    if not facts.classifies:
+    if facts.classifies:
+        told += " but for the loss"
+    else:
         told += ": micro-averaged over values, which count where their places are exactly right"
     if facts.split == "dev":
         told += f". The student was selected on these {what}: expect less on others"

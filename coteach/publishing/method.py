@@ -119,7 +119,7 @@ def _sentence(edge: Edge, source: Node, classifies: bool) -> str:
 
 
 def _teaches(source: Node, classifies: bool) -> str:
-    head = "its class head" if classifies else "the head output"
+    head = "its class head" if classifies else "the head “output”"
     name = f"{source.name} ({source.detail})" if source.detail else source.name
     told = {
         "Gold": f"{name}, the gold annotation, teaches {head}",

@@ -37,7 +37,7 @@ def score_table(facts: RunFacts) -> Markdown:
         interval = Markdown() if difference is None else _interval(difference)
         figures = (_percent(entry[key]) for key in ("precision", "recall", "f1"))
         rows.append((name, entry["kind"], *figures, interval))
-    headings = ("system", "kind", "P", "R", "F1", "F1 − best team [95 % interval]")
+    headings = ("system", "kind", "P", "R", "F1", "F1 − best team (95 % interval)")
     return table(headings, rows, numbers=4)
 
 
