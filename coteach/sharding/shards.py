@@ -17,11 +17,11 @@ import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from filelock import FileLock, Timeout
 
-from coteach.data.files import opening, read_json, replacing, temporary_beside
+from coteach.data.files import opening, read_json, temporary_beside
 from coteach.errors import InputError, quote
 
 __all__ = ["Shards", "lines_of"]
@@ -88,13 +88,14 @@ class Shards:
                         if self.output.exists() and _read_run(self.folder / RUN) == self.settings:
                             return
                         self._remove()
-                    elif (self.folder / RUN).exists():
+                        continue
+                    if (self.folder / RUN).exists() and (self.done() or not self._is_idle()):
                         self.check()
                         return
-                    else:
-                        with replacing(self.folder / RUN) as file:
-                            json.dump(self.settings, file, ensure_ascii=False, indent=2)
-                        return
+                    text = json.dumps(self.settings, ensure_ascii=False, indent=2)
+                    with self._replacing(self.folder / RUN) as file:
+                        file.write(text.encode())
+                    return
             except FileNotFoundError:  # another process has removed it at this moment
                 continue
             except OSError as error:
@@ -197,6 +198,8 @@ class Shards:
                     (self.folder / JOINED).touch()
                 if (self.folder / JOINED).exists():
                     self._remove()
+                elif not (self.folder / RUN).exists():
+                    self._remove_empty()  # its lock was made anew while another removed all
         except FileNotFoundError:
             return
 
@@ -219,10 +222,9 @@ class Shards:
             (self.folder / PARTIAL).write_text(names_file.name, encoding="utf-8")
             # First the names: a reader at this moment may miss a value, but never takes an item
             # that is not done for one without values.
-            with replacing(names_file) as file:
-                file.writelines(
-                    f"{names[item]}\n" for number in numbers for item in self.items_of(number)
-                )
+            with self._replacing(names_file) as file:
+                for number in numbers:
+                    file.writelines(f"{names[it]}\n".encode() for it in self.items_of(number))
             self._write(numbers)
         return self.count(numbers)
 
@@ -232,18 +234,39 @@ class Shards:
     def _lock(self) -> FileLock:
         return FileLock(self.folder / LOCK)
 
+    def _is_idle(self) -> bool:
+        """Whether no process is doing a shard."""
+        for path in self.folder.glob("*.lock"):
+            if path.name != LOCK:
+                lock = FileLock(path)
+                try:
+                    lock.acquire(timeout=0)
+                except Timeout:
+                    return False
+                lock.release()
+        return True
+
     def _write(self, numbers: Iterable[int]) -> None:
         """Make the output of some parts, which stay."""
-        # In the folder: whatever is left there after a kill goes with it.
-        temporary = temporary_beside(self.folder / self.output.name)
-        with opening(self.output, "written"):
+        with self._replacing(self.output) as file:
+            for number in numbers:
+                with self._part(number).open("rb") as part:
+                    shutil.copyfileobj(part, file, 2**20)
+
+    @contextmanager
+    def _replacing(self, path: Path) -> Iterator[BinaryIO]:
+        """A file that takes the place of ``path`` when the block ends without an error.
+
+        Until then it lies in the folder: whatever is left of it after a kill goes with that.
+        """
+        temporary = temporary_beside(self.folder / path.name)
+        with opening(path, "written"):
+            self.folder.mkdir(exist_ok=True)
             try:
                 with temporary.open("wb") as file:
-                    for number in numbers:
-                        with self._part(number).open("rb") as part:
-                            shutil.copyfileobj(part, file, 2**20)
+                    yield file
                 _to_disk(temporary)
-                temporary.replace(self.output)
+                temporary.replace(path)
             finally:
                 temporary.unlink(missing_ok=True)
 
@@ -253,11 +276,15 @@ class Shards:
         for path in self.folder.iterdir():
             if path not in last:
                 path.unlink(missing_ok=True)
-        for path in last:
+        for path in last[:2]:
             path.unlink(missing_ok=True)
+        self._remove_empty()
+
+    def _remove_empty(self) -> None:
+        (self.folder / LOCK).unlink(missing_ok=True)
         try:
             self.folder.rmdir()
-        except OSError:  # another process begins anew
+        except OSError:  # another process has come: to remove it too, or to begin anew
             return
 
 

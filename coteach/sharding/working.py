@@ -166,6 +166,7 @@ def _work(shards: Shards, write: Write, bar: tqdm) -> None:
         if before == len(missing):  # others are at all of them
             time.sleep(POLL)
             _show(shards, bar)
+    shards.check()
 
 
 def _run_processes(shards: Shards, command: Sequence[str], count: int, bar: tqdm) -> int:
