@@ -121,8 +121,14 @@ def coordinate(shards: Shards, command: Sequence[str], count: int, unit: str, na
     """
     shards.begin()
     with _progress_bar(shards, unit, name, silent=False) as bar:
-        if code := _run_processes(shards, command, count, bar):
-            return code
+        usable = _run_processes(shards, command, count, bar)
+    if not usable:
+        _tell_done(shards, unit)
+        return 2
+    if shards.is_open and shards.missing():
+        _tell_done(shards, unit)
+        print("error: all processes have died", file=sys.stderr)
+        return 1
     shards.join()
     return 0
 
@@ -143,10 +149,8 @@ def _progress_bar(shards: Shards, unit: str, name: str, silent: bool) -> Iterato
         yield bar
     except (KeyboardInterrupt, InputError):
         bar.close()
-        if not silent and (done := shards.count(shards.done())):
-            total = shards.settings["items"]
-            message = f"{done:,} of {total:,} {unit}s are done and kept in {shards.folder}"
-            print(message, file=sys.stderr)
+        if not silent:
+            _tell_done(shards, unit)
         raise
     finally:
         bar.close()
@@ -169,8 +173,8 @@ def _work(shards: Shards, write: Write, bar: tqdm) -> None:
     shards.check()
 
 
-def _run_processes(shards: Shards, command: Sequence[str], count: int, bar: tqdm) -> int:
-    """Run processes until all have ended; the exit code, as of ``coordinate``."""
+def _run_processes(shards: Shards, command: Sequence[str], count: int, bar: tqdm) -> bool:
+    """Run processes until all have ended; False, at once, where an input cannot be used."""
     from coteach.training.processes import environment
 
     running: list[subprocess.Popen[bytes]] = []
@@ -191,7 +195,7 @@ def _run_processes(shards: Shards, command: Sequence[str], count: int, bar: tqdm
                 running.remove(process)
                 code = process.returncode
                 if code == 2:
-                    return 2
+                    return False
                 if code:
                     how = f"signal {-code}" if code < 0 else f"exit code {code}"
                     bar.write(f"a process ended with {how}; {len(running)} left", sys.stderr)
@@ -200,14 +204,17 @@ def _run_processes(shards: Shards, command: Sequence[str], count: int, bar: tqdm
             process.terminate()
         for process in running:
             process.wait()
-    if shards.is_open and (missing := shards.missing()):
-        left = shards.count(missing)
-        print(f"error: all processes have died; {left:,} {bar.unit}s are left", file=sys.stderr)
-        return 1
-    return 0
+    return True
 
 
 def _show(shards: Shards, bar: tqdm) -> None:
     """Let the bar stand where all processes together are."""
     if shards.is_open:  # else everything is done, and the folder may be gone
         bar.update(shards.count(shards.done()) - bar.n)
+
+
+def _tell_done(shards: Shards, unit: str) -> None:
+    """Say what an end before the end has not lost."""
+    if done := shards.count(shards.done()):
+        message = f"{done:,} of {shards.settings['items']:,} {unit}s are done and kept"
+        print(f"{message} in {shards.folder}", file=sys.stderr)

@@ -1,6 +1,9 @@
 """Work that is sharded: to write down numbers. Also what processes of their own run for tests.
 
-python numbers_to_write.py OUTPUT LOG [REFUSED]: help with the numbers of OUTPUT; refuse one of them.
+    python numbers_to_write.py OUTPUT LOG [REFUSED]
+
+helps with the numbers of OUTPUT, and refuses one of them; with a LOG called "dies" the first
+process to come does.
 """
 
 from __future__ import annotations

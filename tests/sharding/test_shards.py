@@ -8,6 +8,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -74,7 +75,7 @@ def test_parts_become_the_output(output: Path, writer: Writer) -> None:
     finish(output, writer)
     assert output.read_bytes() == EXPECTED
     assert lines_of(output) == COUNT
-    assert os.listdir(output.parent) == ["numbers.txt"]
+    assert list(output.parent.iterdir()) == [output]
     assert writer.logged() == list(range(COUNT))
 
 
@@ -97,7 +98,7 @@ def killed_anywhere(output: Path, writer: Writer, first: int, step: int) -> int:
         assert output.read_bytes() in (b"old", EXPECTED)
         finish(output, writer)
         assert output.read_bytes() == EXPECTED
-        assert os.listdir(output.parent) == ["numbers.txt"]
+        assert list(output.parent.iterdir()) == [output]
         output.unlink()
         output.parent.rmdir()
         times += 1
@@ -128,7 +129,7 @@ def test_several_processes_share_the_shards(output: Path, tmp_path: Path) -> Non
     children = [in_child(lambda: finish(output, writer)) for _ in range(3)]
     assert [end_of(child) for child in children] == [0, 0, 0]
     assert output.read_bytes() == EXPECTED
-    assert os.listdir(output.parent) == ["numbers.txt"]
+    assert list(output.parent.iterdir()) == [output]
 
 
 def test_the_shard_of_a_dead_process_is_taken_over(
@@ -185,7 +186,7 @@ def test_what_nobody_has_done_a_shard_of_gives_way(
     """A first attempt with a mistake leaves nothing that must be removed by hand."""
     first = shards_of(output, kind="letters")
     first.begin()
-    with pytest.raises(KeyboardInterrupt), first.claim(2):
+    with suppress(KeyboardInterrupt), first.claim(2):
         with pytest.raises(InputError, match='kind "letters", now "numbers"'):
             finish(output, writer)  # somebody is at it
         raise KeyboardInterrupt
@@ -210,7 +211,7 @@ def test_a_folder_that_is_complete_but_was_not_removed(output: Path, writer: Wri
     assert Shards.begun(output) is None
     finish(output, writer)  # only removes it
     assert writer.logged() == []
-    assert os.listdir(output.parent) == ["numbers.txt"]
+    assert list(output.parent.iterdir()) == [output]
     leave()
     output.unlink()
     finish(output, writer)
@@ -239,7 +240,7 @@ def test_what_is_done_can_be_written_before_the_end(output: Path, tmp_path: Path
 
     finish(output, Writer(tmp_path / "log"))
     assert output.read_bytes() == EXPECTED
-    assert os.listdir(output.parent) == ["numbers.txt"]  # all are done: the list has gone
+    assert list(output.parent.iterdir()) == [output]  # all are done: the list has gone
 
 
 def test_a_list_of_the_user_stays(output: Path, writer: Writer) -> None:

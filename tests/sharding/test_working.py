@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import sys
 from collections.abc import Callable
@@ -41,7 +40,7 @@ def test_processes_share_the_shards(
 ) -> None:
     assert run("log") == 0
     assert output.read_bytes() == EXPECTED
-    assert os.listdir(output.parent) == ["numbers.txt"]
+    assert list(output.parent.iterdir()) == [output]
     assert Writer(tmp_path / "log").logged() == list(range(COUNT))
     captured = capsys.readouterr()
     assert captured.out == ""
@@ -60,7 +59,7 @@ def test_all_processes_die(
     output: Path, run: Coordinate, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run("dies", count=1) == 1
-    assert capsys.readouterr().err.endswith("error: all processes have died; 11 numbers are left\n")
+    assert capsys.readouterr().err.endswith("\nerror: all processes have died\n")
     assert not output.exists()
     assert run("dies", count=1) == 0
     assert output.read_bytes() == EXPECTED
