@@ -20,15 +20,7 @@ from coteach.data.shinra import write_submission
 from coteach.data.shinra_html import HtmlText
 from coteach.data.shinra_lines import Offsets
 from coteach.errors import InputError
-from coteach.sharding import (
-    Shards,
-    carry_out,
-    check_processes,
-    coordinate,
-    help_with,
-    interruptible,
-    lines_of,
-)
+from coteach.sharding import Shards, carry_out, interruptible, lines_of, share
 
 if TYPE_CHECKING:
     from coteach.model.extraction import Extractor
@@ -205,16 +197,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(options: Options, command: Sequence[str]) -> int:
-    # Before the student, which takes longer to load.
-    page_ids = list_page_ids(options.pages, SUFFIXES[options.offsets])
     if options.shard_pages < 1:
         raise InputError(f"shard_pages: expected at least 1, got {options.shard_pages}")
     if options.partial:
-        return _write_partial(options, page_ids)
+        return _write_partial(options)
+    list_page_ids(options.pages, SUFFIXES[options.offsets])  # before the student, which takes long
     if options.worker and Shards.begun(options.output) is None:
         print(f"{options.output}: nothing has begun here, or it is complete")
         return 0
-    check_processes(options.processes)
 
     # The heavy imports come after --help.
     from transformers.utils.logging import disable_progress_bar
@@ -235,28 +225,20 @@ def _run(options: Options, command: Sequence[str]) -> int:
             options.shard_pages,
         )
 
-    if options.processes > 1:
-        # The student is loaded to be checked, and not kept.
-        code = coordinate(load("cpu").shards, command, options.processes, "page", "predict")
-        if code:
-            return code
-    elif options.worker:
-        prediction = load()
-        help_with(prediction.shards, prediction.write)
-        return 0
-    else:
-        prediction = load()
-        carry_out(prediction.shards, prediction.write, "page", "predict")
+    code = share(load, options.processes, options.worker, command, "page", "predict")
+    if code or options.worker:
+        return code
     if processes().is_main_process:
         print(f"{lines_of(options.output):,} values written to {options.output}")
     processes().destroy_process_group()
     return 0
 
 
-def _write_partial(options: Options, page_ids: Sequence[str]) -> int:
+def _write_partial(options: Options) -> int:
     shards = Shards.begun(options.output)
     if shards is None:
         raise InputError.at(options.output, None, "nothing has begun here, or it is complete")
+    page_ids = list_page_ids(options.pages, SUFFIXES[options.offsets])
     if shards.settings.get("page_ids") != digest_of(page_ids):
         raise InputError.at(options.pages, None, f"other pages than those begun in {shards.folder}")
     listed = options.output.with_name(f"{options.output.stem}.processed.txt")

@@ -4,9 +4,11 @@ import io
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -443,3 +445,119 @@ class TestShards:
             found.append([(it["page_id"], it["html_offset"]) for it in values(output)])
         assert found[0] == found[1]
         assert found[0]
+
+
+class TestCommands:
+    """The command as it is given, killed, stopped, and in several processes."""
+
+    COUNT = 400
+
+    @pytest.fixture(scope="class")
+    def pages(self, tmp_path_factory: pytest.TempPathFactory) -> Path:
+        folder = tmp_path_factory.mktemp("many")
+        for number in range(self.COUNT):
+            text, _ = tiny_task.page(str(number % 12 + 1))
+            (folder / f"{number}.txt").write_text(text)
+        return folder
+
+    def start(
+        self, student: str, pages: Path, output: Path, *options: str, launcher: Sequence[str] = ()
+    ) -> subprocess.Popen[str]:
+        arguments = [student, str(pages), "--output", str(output), "--shard-pages", "7"]
+        return subprocess.Popen(
+            [sys.executable, *launcher, "-m", "coteach.predict", *arguments, *options],
+            cwd=output.parent,
+            env={**os.environ, "PYTHONPATH": str(ROOT), "ACCELERATE_USE_CPU": "true"},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def whole(self, student: str, pages: Path, output: Path) -> bytes:
+        """The output of a run that was not interrupted."""
+        arguments = [student, str(pages), "--output", str(output), "--shard-pages", "7"]
+        assert main(arguments) == 0
+        return output.read_bytes()
+
+    def wait_for_parts(self, process: subprocess.Popen[str], output: Path, count: int) -> None:
+        """Wait until so many shards are done."""
+        folder = output.with_name(f"{output.name}.parts")
+        while len(list(folder.glob("*.part"))) < count:
+            assert process.poll() is None, process.communicate()
+            time.sleep(0.005)
+
+    def parts(self, output: Path) -> int:
+        return len(list(output.with_name(f"{output.name}.parts").glob("*.part")))
+
+    @pytest.mark.slow
+    @pytest.mark.parametrize("options", [[], ["--processes", "2"]], ids=["one", "two"])
+    def test_killed(self, student: str, pages: Path, tmp_path: Path, options: list[str]) -> None:
+        output = tmp_path / "Castle.json"
+        for count in (1, 20, 45):
+            process = self.start(student, pages, output, *options)
+            self.wait_for_parts(process, output, count)
+            process.kill()
+            process.communicate()  # the processes it has started end by themselves
+            assert not output.exists()
+        process = self.start(student, pages, output, *options)
+        out, err = process.communicate()
+        assert process.returncode == 0, err
+        assert out.endswith(f" values written to {output}\n")
+        assert output.read_bytes() == self.whole(student, pages, tmp_path / "whole.json")
+        assert {it.name for it in tmp_path.iterdir()} == {"Castle.json", "whole.json"}
+
+    @pytest.mark.slow
+    @pytest.mark.parametrize(
+        ("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)], ids=["TERM", "INT"]
+    )
+    @pytest.mark.parametrize("options", [[], ["--processes", "2"]], ids=["one", "two"])
+    def test_stopped(
+        self,
+        student: str,
+        pages: Path,
+        tmp_path: Path,
+        options: list[str],
+        number: int,
+        code: int,
+    ) -> None:
+        output = tmp_path / "Castle.json"
+        process = self.start(student, pages, output, *options)
+        self.wait_for_parts(process, output, 3)
+        process.send_signal(number)
+        _, err = process.communicate()
+        assert process.returncode == code
+        *_, done, last = err.splitlines()
+        assert done == f"{7 * self.parts(output)} of 400 pages are done and kept in {output}.parts"
+        assert last == "interrupted; to go on, give the same command"
+        assert "Traceback" not in err
+        process = self.start(student, pages, output, *options)
+        process.communicate()
+        assert output.read_bytes() == self.whole(student, pages, tmp_path / "whole.json")
+
+    @pytest.mark.slow
+    def test_a_launcher(self, student: str, pages: Path, tmp_path: Path) -> None:
+        output = tmp_path / "Castle.json"
+        launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
+        process = self.start(student, pages, output, launcher=launcher)
+        out, err = process.communicate()
+        assert process.returncode == 0, err
+        assert out.count(" values written to ") == 1
+        assert output.read_bytes() == self.whole(student, pages, tmp_path / "whole.json")
+        assert {it.name for it in tmp_path.iterdir()} == {"Castle.json", "whole.json"}
+
+        (tmp_path / "Castle.json").unlink()
+        process = self.start(student, pages, output, "--processes", "2", launcher=launcher)
+        _, err = process.communicate()
+        assert process.returncode != 0
+        assert "error: processes: expected 1, as a launcher has started 2" in err
+
+    @pytest.mark.slow
+    def test_two_commands_share_the_pages(self, student: str, pages: Path, tmp_path: Path) -> None:
+        output = tmp_path / "Castle.json"
+        first = self.start(student, pages, output)
+        second = self.start(student, pages, output, "--worker")
+        third = self.start(student, pages, output)
+        for process in (first, second, third):
+            out, err = process.communicate()
+            assert process.returncode == 0, err
+        assert output.read_bytes() == self.whole(student, pages, tmp_path / "whole.json")

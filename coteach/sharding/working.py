@@ -10,13 +10,14 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
+from typing import Protocol
 
 from tqdm.auto import tqdm
 
 from coteach.errors import InputError
 from coteach.sharding.shards import Shards
 
-__all__ = ["carry_out", "check_processes", "coordinate", "help_with", "interruptible"]
+__all__ = ["Job", "carry_out", "coordinate", "help_with", "interruptible", "share"]
 
 POLL = 0.5  # seconds between two looks at what other processes have done
 
@@ -56,18 +57,56 @@ def interruptible(run: Callable[[], int], silent: bool = False) -> int:
         signal.signal(signal.SIGTERM, before)
 
 
-def check_processes(count: int) -> None:
-    """Refuse a number of processes that cannot be.
+class Job(Protocol):
+    """What is done in shards, with all that it takes."""
+
+    @property
+    def shards(self) -> Shards: ...
+
+    def write(self, items: range, path: Path, bar: tqdm) -> None:
+        """Do some items and write them to a file; may move the bar on for each."""
+
+
+def share(
+    load: Callable[[str | None], Job],
+    count: int,
+    worker: bool,
+    command: Sequence[str],
+    unit: str,
+    name: str,
+) -> int:
+    """Do a job in one process, in several, or help with it: as a command's options say.
+
+    Args:
+        load: makes the job ready on a device; None is the best one.
+        count: of processes.
+        worker: only help with what has begun.
+        command: of a process that helps.
+        unit: what an item is called.
+        name: of the progress bar.
+
+    Returns:
+        The exit code, as of :func:`coordinate`.
 
     Raises:
-        InputError: it is not positive, or a launcher has started several already.
+        InputError: the number of processes is not positive, or a launcher has started several
+            already; as of what this calls.
     """
     from coteach.training.processes import processes  # imports torch
 
     if count < 1:
         raise InputError(f"processes: expected at least 1, got {count}")
-    if count > 1 and (launched := processes().num_processes) > 1:
-        raise InputError(f"processes: expected 1, as a launcher has started {launched}")
+    if count > 1:
+        if (launched := processes().num_processes) > 1:
+            raise InputError(f"processes: expected 1, as a launcher has started {launched}")
+        # What the job takes is loaded to be checked, and not kept.
+        return coordinate(load("cpu").shards, command, count, unit, name)
+    job = load(None)
+    if worker:
+        help_with(job.shards, job.write)
+    else:
+        carry_out(job.shards, job.write, unit, name)
+    return 0
 
 
 def carry_out(shards: Shards, write: Write, unit: str, name: str) -> None:
@@ -86,6 +125,7 @@ def carry_out(shards: Shards, write: Write, unit: str, name: str) -> None:
     state.wait_for_everyone()
     if state.is_main_process:
         shards.join()
+    state.wait_for_everyone()  # for the output
 
 
 def help_with(shards: Shards, write: Write) -> None:

@@ -12,7 +12,7 @@ import pytest
 from numbers_to_write import COUNT, EXPECTED, Writer, shards_of
 
 from coteach.errors import InputError
-from coteach.sharding import carry_out, check_processes, coordinate, interruptible
+from coteach.sharding import carry_out, coordinate, interruptible
 
 ROOT = Path(__file__).parents[2]
 Coordinate = Callable[..., int]
@@ -125,10 +125,3 @@ def test_silent_interruptions(capsys: pytest.CaptureFixture[str]) -> None:
     assert interruptible(run, silent=True) == 130
     assert capsys.readouterr().err == ""
     assert interruptible(lambda: 7) == 7
-
-
-def test_number_of_processes() -> None:
-    check_processes(1)
-    check_processes(8)
-    with pytest.raises(InputError, match="processes: expected at least 1, got 0"):
-        check_processes(0)
