@@ -558,6 +558,6 @@ class TestCommands:
         second = self.start(student, pages, output, "--worker")
         third = self.start(student, pages, output)
         for process in (first, second, third):
-            out, err = process.communicate()
+            _, err = process.communicate()
             assert process.returncode == 0, err
         assert output.read_bytes() == self.whole(student, pages, tmp_path / "whole.json")
