@@ -96,8 +96,9 @@ def share(
 
     if count < 1:
         raise InputError(f"processes: expected at least 1, got {count}")
+    launched = processes().num_processes  # before the job, which goes to this process's device
     if count > 1:
-        if (launched := processes().num_processes) > 1:
+        if launched > 1:
             raise InputError(f"processes: expected 1, as a launcher has started {launched}")
         # What the job takes is loaded to be checked, and not kept.
         return coordinate(load("cpu").shards, command, count, unit, name)

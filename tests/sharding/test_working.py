@@ -6,13 +6,15 @@ import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numbers_to_write
 import pytest
 from numbers_to_write import COUNT, EXPECTED, Writer, shards_of
 
 from coteach.errors import InputError
-from coteach.sharding import carry_out, coordinate, interruptible
+from coteach.sharding import carry_out, coordinate, interruptible, share
 
 ROOT = Path(__file__).parents[2]
 Coordinate = Callable[..., int]
@@ -125,3 +127,25 @@ def test_silent_interruptions(capsys: pytest.CaptureFixture[str]) -> None:
     assert interruptible(run, silent=True) == 130
     assert capsys.readouterr().err == ""
     assert interruptible(lambda: 7) == 7
+
+
+def test_a_process_of_a_launcher_gets_its_device_before_the_job_is_loaded(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    order: list[str] = []
+
+    def launched() -> SimpleNamespace:
+        order.append("processes")
+        return SimpleNamespace(num_processes=2)
+
+    def load(device: str | None) -> Any:
+        order.append(f"load {device}")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("coteach.training.processes.processes", launched)
+    for worker in (False, True):
+        with pytest.raises(KeyboardInterrupt):
+            share(load, 1, worker, [], "number", "write")
+    assert order == ["processes", "load None"] * 2
+    with pytest.raises(InputError, match="processes: expected 1, as a launcher has started 2"):
+        share(load, 2, False, [], "number", "write")
