@@ -70,7 +70,9 @@ class Shards:
         folder = Path(output).with_name(f"{Path(output).name}.parts")
         if (folder / JOINED).exists() or not (folder / RUN).exists():
             return None
-        settings = _read_run(folder / RUN) or {}
+        settings = _read_run(folder / RUN)
+        if settings is None:  # removed at this moment
+            return None
         rest = {name: value for name, value in settings.items() if name not in OWN}
         return cls(output, rest, settings["items"], settings["shard_size"])
 
@@ -89,7 +91,7 @@ class Shards:
                             return
                         self._remove()
                         continue
-                    if (self.folder / RUN).exists() and (self.done() or not self._is_idle()):
+                    if (self.folder / RUN).exists() and not self._is_untouched():
                         self.check()
                         return
                     text = json.dumps(self.settings, ensure_ascii=False, indent=2)
@@ -163,6 +165,9 @@ class Shards:
         except (Timeout, FileNotFoundError):  # held, or all is joined and removed
             yield None
             return
+        except OSError as error:  # no permission, or no locks
+            path = Path(lock.lock_file)
+            raise InputError.at(path, None, f"cannot be locked: {error.strerror}") from None
         try:
             part = self._part(number)
             if part.exists() or not self.is_open:
@@ -234,8 +239,10 @@ class Shards:
     def _lock(self) -> FileLock:
         return FileLock(self.folder / LOCK)
 
-    def _is_idle(self) -> bool:
-        """Whether no process is doing a shard."""
+    def _is_untouched(self) -> bool:
+        """Whether no shard is done, of whatever run, nor is being done."""
+        if any(self.folder.glob("*.part")):
+            return False
         for path in self.folder.glob("*.lock"):
             if path.name != LOCK:
                 lock = FileLock(path)
@@ -304,8 +311,8 @@ def _read_run(path: Path) -> dict[str, Any] | None:
         if not path.exists():  # removed at this moment
             return None
         raise
-    if not isinstance(settings, dict) or not all(name in settings for name in OWN):
-        raise InputError.at(path, None, f"expected an object with {', '.join(OWN)}")
+    if not isinstance(settings, dict) or not all(isinstance(settings.get(it), int) for it in OWN):
+        raise InputError.at(path, None, f"expected an object with the numbers {', '.join(OWN)}")
     return settings
 
 

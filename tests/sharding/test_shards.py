@@ -178,6 +178,13 @@ def test_other_settings_are_refused(output: Path, tmp_path: Path) -> None:
         with other.claim(2) as path:
             assert path is None
     assert shards_of(output).missing() == [2]
+    # Also where the only shard that is done is none of the other run's.
+    for number in (0, 1):
+        (output.with_name("numbers.txt.parts") / f"0000{number}.part").rename(
+            output.with_name("numbers.txt.parts") / f"0000{number + 8}.part"
+        )
+    with pytest.raises(InputError, match="items 11, now 3"):
+        Shards(output, {"kind": "numbers"}, 3, 4).begin()
 
 
 def test_what_nobody_has_done_a_shard_of_gives_way(
@@ -267,5 +274,7 @@ def test_what_cannot_be(output: Path, tmp_path: Path, writer: Writer) -> None:
             shards_of(output).check()
     settings = {"items": 3, "shard_size": 2}
     run.write_text(json.dumps(settings))
-    with pytest.raises(InputError, match="expected an object with format, items, shard_size"):
+    with pytest.raises(
+        InputError, match="expected an object with the numbers format, items, shard_size"
+    ):
         Shards.begun(output)
