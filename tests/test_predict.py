@@ -447,18 +447,17 @@ class TestShards:
         assert found[0]
 
 
+@pytest.fixture(scope="module")
+def many_pages(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("many")
+    for number in range(400):
+        text, _ = tiny_task.page(str(number % 12 + 1))
+        (folder / f"{number}.txt").write_text(text)
+    return folder
+
+
 class TestCommands:
     """The command as it is given, killed, stopped, and in several processes."""
-
-    COUNT = 400
-
-    @pytest.fixture(scope="class")
-    def pages(self, tmp_path_factory: pytest.TempPathFactory) -> Path:
-        folder = tmp_path_factory.mktemp("many")
-        for number in range(self.COUNT):
-            text, _ = tiny_task.page(str(number % 12 + 1))
-            (folder / f"{number}.txt").write_text(text)
-        return folder
 
     def start(
         self, student: str, pages: Path, output: Path, *options: str, launcher: Sequence[str] = ()
@@ -471,6 +470,7 @@ class TestCommands:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
+            start_new_session=True,
         )
 
     def whole(self, student: str, pages: Path, output: Path) -> bytes:
@@ -491,19 +491,21 @@ class TestCommands:
 
     @pytest.mark.slow
     @pytest.mark.parametrize("options", [[], ["--processes", "2"]], ids=["one", "two"])
-    def test_killed(self, student: str, pages: Path, tmp_path: Path, options: list[str]) -> None:
+    def test_killed(
+        self, student: str, many_pages: Path, tmp_path: Path, options: list[str]
+    ) -> None:
         output = tmp_path / "Castle.json"
         for count in (1, 20, 45):
-            process = self.start(student, pages, output, *options)
+            process = self.start(student, many_pages, output, *options)
             self.wait_for_parts(process, output, count)
-            process.kill()
-            process.communicate()  # the processes it has started end by themselves
+            os.killpg(process.pid, signal.SIGKILL)  # with the processes that it has started
+            process.communicate()
             assert not output.exists()
-        process = self.start(student, pages, output, *options)
+        process = self.start(student, many_pages, output, *options)
         out, err = process.communicate()
         assert process.returncode == 0, err
         assert out.endswith(f" values written to {output}\n")
-        assert output.read_bytes() == self.whole(student, pages, tmp_path / "whole.json")
+        assert output.read_bytes() == self.whole(student, many_pages, tmp_path / "whole.json")
         assert {it.name for it in tmp_path.iterdir()} == {"Castle.json", "whole.json"}
 
     @pytest.mark.slow
@@ -514,14 +516,14 @@ class TestCommands:
     def test_stopped(
         self,
         student: str,
-        pages: Path,
+        many_pages: Path,
         tmp_path: Path,
         options: list[str],
         number: int,
         code: int,
     ) -> None:
         output = tmp_path / "Castle.json"
-        process = self.start(student, pages, output, *options)
+        process = self.start(student, many_pages, output, *options)
         self.wait_for_parts(process, output, 3)
         process.send_signal(number)
         _, err = process.communicate()
@@ -530,34 +532,36 @@ class TestCommands:
         assert done == f"{7 * self.parts(output)} of 400 pages are done and kept in {output}.parts"
         assert last == "interrupted; to go on, give the same command"
         assert "Traceback" not in err
-        process = self.start(student, pages, output, *options)
+        process = self.start(student, many_pages, output, *options)
         process.communicate()
-        assert output.read_bytes() == self.whole(student, pages, tmp_path / "whole.json")
+        assert output.read_bytes() == self.whole(student, many_pages, tmp_path / "whole.json")
 
     @pytest.mark.slow
-    def test_a_launcher(self, student: str, pages: Path, tmp_path: Path) -> None:
+    def test_a_launcher(self, student: str, many_pages: Path, tmp_path: Path) -> None:
         output = tmp_path / "Castle.json"
         launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
-        process = self.start(student, pages, output, launcher=launcher)
+        process = self.start(student, many_pages, output, launcher=launcher)
         out, err = process.communicate()
         assert process.returncode == 0, err
         assert out.count(" values written to ") == 1
-        assert output.read_bytes() == self.whole(student, pages, tmp_path / "whole.json")
+        assert output.read_bytes() == self.whole(student, many_pages, tmp_path / "whole.json")
         assert {it.name for it in tmp_path.iterdir()} == {"Castle.json", "whole.json"}
 
         (tmp_path / "Castle.json").unlink()
-        process = self.start(student, pages, output, "--processes", "2", launcher=launcher)
+        process = self.start(student, many_pages, output, "--processes", "2", launcher=launcher)
         _, err = process.communicate()
         assert process.returncode != 0
         assert "error: processes: expected 1, as a launcher has started 2" in err
 
     @pytest.mark.slow
-    def test_two_commands_share_the_pages(self, student: str, pages: Path, tmp_path: Path) -> None:
+    def test_two_commands_share_the_pages(
+        self, student: str, many_pages: Path, tmp_path: Path
+    ) -> None:
         output = tmp_path / "Castle.json"
-        first = self.start(student, pages, output)
-        second = self.start(student, pages, output, "--worker")
-        third = self.start(student, pages, output)
+        first = self.start(student, many_pages, output)
+        second = self.start(student, many_pages, output, "--worker")
+        third = self.start(student, many_pages, output)
         for process in (first, second, third):
             _, err = process.communicate()
             assert process.returncode == 0, err
-        assert output.read_bytes() == self.whole(student, pages, tmp_path / "whole.json")
+        assert output.read_bytes() == self.whole(student, many_pages, tmp_path / "whole.json")
