@@ -121,3 +121,18 @@ def test_it_goes_on_where_it_was_interrupted(
     assert len(asked) == 3
     assert output.read_bytes() == whole.read_bytes()
     assert not Path(f"{output}.parts").exists()
+
+
+@pytest.mark.slow
+def test_processes_classify_as_one(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    save(tmp_path / "student")
+    path = write(tmp_path / "texts.jsonl", [{"text": text} for text in TEXTS * 5])
+    found = []
+    for count in ("1", "2"):
+        output = tmp_path / f"{count}.jsonl"
+        arguments = [str(tmp_path / "student"), str(path), "--output", str(output)]
+        assert main([*arguments, "--shard-texts", "3", "--processes", count]) == 0
+        assert capsys.readouterr().out == f"20 texts classified in {output}\n"
+        found.append(output.read_bytes())
+    assert found[0] == found[1]
+    assert found[0].count(b"\n") == 20
