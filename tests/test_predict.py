@@ -4,9 +4,11 @@ import io
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,6 +18,7 @@ import tiny_task
 from accelerate.state import AcceleratorState
 from rich.console import Console
 
+from coteach.data.shinra import read_submissions
 from coteach.predict import main
 from coteach.recipe import Recipe
 from coteach.score import compare
@@ -158,9 +161,12 @@ def test_what_cannot_be_used(
         ([student, str(tmp_path / "broken")], "2.txt: not UTF-8"),
         ([student, pages, "--output", str(tmp_path / "empty")], "empty: cannot be written: Is a"),
         ([student, pages, "--batch-size", "0"], "batch_size: expected at least 1, got 0"),
+        ([student, pages, "--shard-pages", "0"], "shard_pages: expected at least 1, got 0"),
+        ([student, pages, "--processes", "0"], "processes: expected at least 1, got 0"),
+        ([student, pages, "--partial", "--output", "none.json"], "none.json: nothing has begun"),
     ]:
         assert message in error_of(capsys, "--output", output, *arguments)
-    assert not (tmp_path / "out").exists() or not any((tmp_path / "out").iterdir())
+        assert not Path(output).exists()
 
 
 def without(name: str) -> Callable[[Path], None]:
@@ -213,7 +219,8 @@ def test_an_old_submission_stays_when_pages_cannot_be_read(
     output.write_text("old")
     assert "1.txt: not UTF-8" in error_of(capsys, student, str(pages), "--output", str(output))
     assert output.read_text() == "old"
-    assert {path.name for path in tmp_path.iterdir()} == {"pages", "Castle.json"}
+    names = {"pages", "Castle.json", "Castle.json.parts"}
+    assert {path.name for path in tmp_path.iterdir()} == names
 
 
 def test_in_python(recipe: Recipe, student: str) -> None:
@@ -263,3 +270,298 @@ def test_html_pages(student: str, recipe: Recipe, tmp_path: Path) -> None:
         marked = in_html["html_offset"]["text"]
         bare = marked.replace("<b>", "").replace("</b>", "").replace("&#38272;", "門")
         assert bare == in_text["text_offset"]["text"]
+
+
+class TestShards:
+    """What is done is kept, and goes on."""
+
+    SHARD = ("--shard-pages", "5")  # three shards: 1 10 11 12 2, 3 4 5 6 7, 8 9
+
+    @pytest.fixture
+    def pages(self, recipe: Recipe, tmp_path: Path) -> Path:
+        return Path(shutil.copytree(recipe.data.pages, tmp_path / "pages"))
+
+    @pytest.fixture
+    def whole(self, student: str, pages: Path, tmp_path: Path) -> Path:
+        """The output of a run that was not interrupted."""
+        output = tmp_path / "whole.json"
+        assert main([student, str(pages), "--output", str(output), *self.SHARD]) == 0
+        return output
+
+    def broken(self, pages: Path, page_id: str) -> Callable[[], object]:
+        """Damage a page; returns what repairs it."""
+        path = pages / f"{page_id}.txt"
+        content = path.read_bytes()
+        path.write_bytes(content + b"\xff")
+        return lambda: path.write_bytes(content)
+
+    def test_the_size_of_shards_hardly_matters(
+        self, student: str, pages: Path, whole: Path, tmp_path: Path
+    ) -> None:
+        one = tmp_path / "one.json"
+        assert main([student, str(pages), "--output", str(one)]) == 0
+        found = [
+            [{**value, "score": round(value["score"], 4)} for value in values(path)]
+            for path in (one, whole)
+        ]
+        assert found[0] == found[1]
+        assert len(found[0]) > 5
+
+    @pytest.mark.parametrize("page_id", ["1", "7", "9"])
+    def test_it_goes_on_after_a_broken_page(
+        self,
+        student: str,
+        pages: Path,
+        whole: Path,
+        tmp_path: Path,
+        capsys: pytest.CaptureFixture[str],
+        page_id: str,
+    ) -> None:
+        output = tmp_path / "Castle.json"
+        arguments = [student, str(pages), "--output", str(output), *self.SHARD]
+        repair = self.broken(pages, page_id)
+        capsys.readouterr()
+        assert main(arguments) == 2
+        *_, before, error = capsys.readouterr().err.splitlines()
+        assert f"{page_id}.txt: not UTF-8: byte 0xff" in error
+        done = {"1": 0, "7": 5, "9": 10}[page_id]
+        told = f"{done} of 12 pages are done and kept in {output}.parts"
+        assert (before == told) == (done > 0)
+        assert not output.exists()
+        repair()
+        if page_id == "9":  # what is done is not read again
+            (pages / "1.txt").write_bytes(b"\xff")
+        assert main(arguments) == 0
+        assert output.read_bytes() == whole.read_bytes()
+        count = len(values(output))
+        assert capsys.readouterr().out == f"{count} values written to {output}\n"
+        assert {it.name for it in tmp_path.iterdir()} == {"pages", "whole.json", "Castle.json"}
+
+    def test_what_is_done_can_be_handed_in(
+        self,
+        student: str,
+        pages: Path,
+        whole: Path,
+        tmp_path: Path,
+        capsys: pytest.CaptureFixture[str],
+    ) -> None:
+        """As the submission of a team that processed only some pages."""
+        output = tmp_path / "team" / "Castle.json"
+        arguments = [student, str(pages), "--output", str(output), *self.SHARD]
+        repair = self.broken(pages, "7")
+        assert main(arguments) == 2
+        capsys.readouterr()
+        assert main([*arguments, "--partial"]) == 0
+        processed = ["1", "10", "11", "12", "2"]
+        (team,) = read_submissions(tmp_path, "Castle")
+        assert team.processed == set(processed)
+        expected = [value for value in values(whole) if value["page_id"] in processed]
+        assert values(output) == expected
+        assert capsys.readouterr().out == (
+            f"{len(expected)} values of 5 of 12 pages written to {output}, the ids of these pages "
+            f"to {output.with_name('Castle.processed.txt')}\n"
+        )
+        (pages / "13.txt").write_text("")
+        message = error_of(capsys, *arguments, "--partial")
+        assert message.endswith(f"pages: other pages than those begun in {output}.parts")
+        (pages / "13.txt").unlink()
+
+        repair()
+        assert main(arguments) == 0
+        (team,) = read_submissions(tmp_path, "Castle")
+        assert team.processed is None
+        assert output.read_bytes() == whole.read_bytes()
+
+    def test_what_others_began_is_refused(
+        self,
+        folder: Path,
+        student: str,
+        pages: Path,
+        tmp_path: Path,
+        capsys: pytest.CaptureFixture[str],
+    ) -> None:
+        output = tmp_path / "Castle.json"
+        given = ["--output", str(output), *self.SHARD]
+        self.broken(pages, "7")
+        assert main([student, str(pages), *given]) == 2
+        kept = {it: it.read_bytes() for it in (tmp_path / "Castle.json.parts").iterdir()}
+        other = str(folder / "gold_only" / "student")
+        for arguments, message in [
+            ([other, str(pages)], "student_fingerprint "),
+            ([student, str(pages), "--probability", "p_out"], 'probability "p", now "p_out"'),
+            ([student, str(pages), "--precision", "bf16"], 'precision "no", now "bf16"'),
+            ([student, str(pages), "--shard-pages", "6"], "shard_size 5, now 6"),
+            ([student, str(pages), "--worker", "--probability", "p_out"], "probability "),
+        ]:
+            found = error_of(capsys, "--output", str(output), *self.SHARD, *arguments)
+            assert f"{output}.parts: holds the beginning of another run: {message}" in found
+        (pages / "7.txt").rename(pages / "77.txt")
+        assert 'page_ids "' in error_of(capsys, student, str(pages), *given)
+        assert {it: it.read_bytes() for it in (tmp_path / "Castle.json.parts").iterdir()} == kept
+
+    def test_other_batches_may_go_on(
+        self, student: str, pages: Path, whole: Path, tmp_path: Path
+    ) -> None:
+        """After memory ran out, for example."""
+        output = tmp_path / "Castle.json"
+        arguments = [student, str(pages), "--output", str(output), *self.SHARD]
+        repair = self.broken(pages, "7")
+        assert main(arguments) == 2
+        repair()
+        assert main([*arguments, "--batch-size", "1"]) == 0
+        assert len(values(output)) == len(values(whole))
+
+    def test_workers_only_help(
+        self,
+        student: str,
+        pages: Path,
+        whole: Path,
+        tmp_path: Path,
+        capsys: pytest.CaptureFixture[str],
+    ) -> None:
+        output = tmp_path / "Castle.json"
+        arguments = [student, str(pages), "--output", str(output), *self.SHARD]
+        capsys.readouterr()
+        assert main([*arguments, "--worker"]) == 0
+        message = f"{output}: nothing has begun here, or it is complete\n"
+        assert capsys.readouterr().out == message
+        repair = self.broken(pages, "7")
+        assert main(arguments) == 2
+        repair()
+        assert main([*arguments, "--worker"]) == 0
+        assert not output.exists()
+        (pages / "1.txt").write_bytes(b"\xff")  # nothing is left to be read
+        assert main(arguments) == 0
+        assert output.read_bytes() == whole.read_bytes()
+
+    def test_html(self, student: str, pages: Path, tmp_path: Path) -> None:
+        for page in list(pages.iterdir()):
+            page.rename(page.with_suffix(".html"))
+        arguments = [student, str(pages), "--offsets", "html"]
+        found = []
+        for size in ("1000", "5"):
+            output = tmp_path / f"{size}.json"
+            assert main([*arguments, "--output", str(output), "--shard-pages", size]) == 0
+            found.append([(it["page_id"], it["html_offset"]) for it in values(output)])
+        assert found[0] == found[1]
+        assert found[0]
+
+
+@pytest.fixture(scope="module")
+def many_pages(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("many")
+    for number in range(400):
+        text, _ = tiny_task.page(str(number % 12 + 1))
+        (folder / f"{number}.txt").write_text(text)
+    return folder
+
+
+class TestCommands:
+    """The command as it is given, killed, stopped, and in several processes."""
+
+    def start(
+        self, student: str, pages: Path, output: Path, *options: str, launcher: Sequence[str] = ()
+    ) -> subprocess.Popen[str]:
+        arguments = [student, str(pages), "--output", str(output), "--shard-pages", "7"]
+        return subprocess.Popen(
+            [sys.executable, *launcher, "-m", "coteach.predict", *arguments, *options],
+            cwd=output.parent,
+            env={**os.environ, "PYTHONPATH": str(ROOT), "ACCELERATE_USE_CPU": "true"},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+
+    def whole(self, student: str, pages: Path, output: Path) -> bytes:
+        """The output of a run that was not interrupted."""
+        arguments = [student, str(pages), "--output", str(output), "--shard-pages", "7"]
+        assert main(arguments) == 0
+        return output.read_bytes()
+
+    def wait_for_parts(self, process: subprocess.Popen[str], output: Path, count: int) -> None:
+        """Wait until so many shards are done."""
+        folder = output.with_name(f"{output.name}.parts")
+        while len(list(folder.glob("*.part"))) < count:
+            assert process.poll() is None, process.communicate()
+            time.sleep(0.005)
+
+    def parts(self, output: Path) -> int:
+        return len(list(output.with_name(f"{output.name}.parts").glob("*.part")))
+
+    @pytest.mark.slow
+    @pytest.mark.parametrize("options", [[], ["--processes", "2"]], ids=["one", "two"])
+    def test_killed(
+        self, student: str, many_pages: Path, tmp_path: Path, options: list[str]
+    ) -> None:
+        output = tmp_path / "Castle.json"
+        for count in (1, 20, 45):
+            process = self.start(student, many_pages, output, *options)
+            self.wait_for_parts(process, output, count)
+            os.killpg(process.pid, signal.SIGKILL)  # with the processes that it has started
+            process.communicate()
+            assert not output.exists()
+        process = self.start(student, many_pages, output, *options)
+        out, err = process.communicate()
+        assert process.returncode == 0, err
+        assert out.endswith(f" values written to {output}\n")
+        assert output.read_bytes() == self.whole(student, many_pages, tmp_path / "whole.json")
+        assert {it.name for it in tmp_path.iterdir()} == {"Castle.json", "whole.json"}
+
+    @pytest.mark.slow
+    @pytest.mark.parametrize(
+        ("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)], ids=["TERM", "INT"]
+    )
+    @pytest.mark.parametrize("options", [[], ["--processes", "2"]], ids=["one", "two"])
+    def test_stopped(
+        self,
+        student: str,
+        many_pages: Path,
+        tmp_path: Path,
+        options: list[str],
+        number: int,
+        code: int,
+    ) -> None:
+        output = tmp_path / "Castle.json"
+        process = self.start(student, many_pages, output, *options)
+        self.wait_for_parts(process, output, 3)
+        process.send_signal(number)
+        _, err = process.communicate()
+        assert process.returncode == code
+        *_, done, last = err.splitlines()
+        assert done == f"{7 * self.parts(output)} of 400 pages are done and kept in {output}.parts"
+        assert last == "interrupted; to go on, give the same command"
+        assert "Traceback" not in err
+        process = self.start(student, many_pages, output, *options)
+        process.communicate()
+        assert output.read_bytes() == self.whole(student, many_pages, tmp_path / "whole.json")
+
+    @pytest.mark.slow
+    def test_a_launcher(self, student: str, many_pages: Path, tmp_path: Path) -> None:
+        output = tmp_path / "Castle.json"
+        launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
+        process = self.start(student, many_pages, output, launcher=launcher)
+        out, err = process.communicate()
+        assert process.returncode == 0, err
+        assert out.count(" values written to ") == 1
+        assert output.read_bytes() == self.whole(student, many_pages, tmp_path / "whole.json")
+        assert {it.name for it in tmp_path.iterdir()} == {"Castle.json", "whole.json"}
+
+        (tmp_path / "Castle.json").unlink()
+        process = self.start(student, many_pages, output, "--processes", "2", launcher=launcher)
+        _, err = process.communicate()
+        assert process.returncode != 0
+        assert "error: processes: expected 1, as a launcher has started 2" in err
+
+    @pytest.mark.slow
+    def test_two_commands_share_the_pages(
+        self, student: str, many_pages: Path, tmp_path: Path
+    ) -> None:
+        output = tmp_path / "Castle.json"
+        first = self.start(student, many_pages, output)
+        second = self.start(student, many_pages, output, "--worker")
+        third = self.start(student, many_pages, output)
+        for process in (first, second, third):
+            _, err = process.communicate()
+            assert process.returncode == 0, err
+        assert output.read_bytes() == self.whole(student, many_pages, tmp_path / "whole.json")

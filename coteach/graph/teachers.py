@@ -39,6 +39,16 @@ def folder_of(model: str | Path) -> str:
     return str(inner if inner.is_dir() else model)
 
 
+def model_fingerprint(model: Any, beside: str) -> str:
+    """Tells models of other weights or of another configuration apart, and what is ``beside``."""
+    digest = hashlib.blake2b(beside.encode(), digest_size=12)
+    for name, tensor in sorted(model.state_dict().items()):
+        digest.update(name.encode())
+        digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
+    digest.update(model.config.to_json_string().encode())
+    return digest.hexdigest()
+
+
 class FrozenTeacher:
     """A node ``Teacher``, loaded, in evaluation mode and float32.
 
@@ -90,12 +100,7 @@ class FrozenTeacher:
     @cached_property
     def fingerprint(self) -> str:
         """Tells teachers of other weights, or of another precision, apart."""
-        digest = hashlib.blake2b(self.precision.encode(), digest_size=12)
-        for name, tensor in sorted(self.model.state_dict().items()):
-            digest.update(name.encode())
-            digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
-        digest.update(self.model.config.to_json_string().encode())
-        return digest.hexdigest()
+        return model_fingerprint(self.model, self.precision)
 
     def autocast(self) -> Any:
         """The context that it computes in."""

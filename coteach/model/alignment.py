@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any, Literal
 
 from transformers import BertJapaneseTokenizer, PreTrainedTokenizerBase
@@ -15,6 +16,8 @@ from .japanese_bert import JapaneseBertEncoder
 from .mecab import MecabWords, bundled_dictionary, without_surrogates
 from .part_of_speech import PartOfSpeechLabeler
 from .pieces import Pieces
+
+CHARACTERS_AT_ONCE = 2**16  # of texts that are tokenised together
 
 
 @dataclass(frozen=True)
@@ -125,13 +128,33 @@ class Aligner:
 
     def __call__(self, text: str) -> Tokens:
         """The tokens of ``text``; none for an empty text."""
+        return self._tokens(self._encode(self._lines(text)))
+
+    def each(self, texts: Iterable[str]) -> Iterator[Tokens]:
+        """The tokens of each text, in order.
+
+        Short texts go to the tokenizer together: some hand every call over to other threads, which
+        can take longer than a short text itself.
+        """
+        remaining = iter(texts)
+        while group := list(_up_to(CHARACTERS_AT_ONCE, map(self._lines, remaining))):
+            encoded = iter(self._encode([line for lines in group for line in lines]))
+            for lines in group:
+                yield self._tokens(islice(encoded, len(lines)))
+
+    def _lines(self, text: str) -> list[str]:
+        """The lines of a text, those empty that are left unread."""
         lines = without_surrogates(text).split("\n")
         head, tail = self._trim
         unread = (range(min(head, len(lines))), range(max(len(lines) - tail, 0), len(lines)))
         for number in (number for numbers in unread for number in numbers):
             lines[number] = ""
+        return lines
+
+    def _tokens(self, encoded: Iterable[Pieces]) -> Tokens:
+        """The tokens of a text whose lines are encoded."""
         tokens = Tokens()
-        for number, pieces in enumerate(self._encode(lines)):
+        for number, pieces in enumerate(encoded):
             if not pieces.ids:
                 continue
             if self._separator is not None and tokens.ids:
@@ -168,6 +191,16 @@ class Aligner:
 
     def __setstate__(self, arguments: dict[str, Any]) -> None:
         Aligner.__init__(self, **arguments)
+
+
+def _up_to(characters: int, texts: Iterable[list[str]]) -> Iterator[list[str]]:
+    """The first texts, as lines, until they have so many characters."""
+    count = 0
+    for lines in texts:
+        yield lines
+        count += sum(map(len, lines))
+        if count >= characters:
+            return
 
 
 def _encoder(

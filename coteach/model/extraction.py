@@ -117,7 +117,11 @@ class Extractor:
         Raises:
             ValueError: the student has no such view, or the threshold no such attribute.
         """
-        return self.from_tokens((self.aligner(text) for text in texts), views, threshold)
+        return self.from_tokens(self._tokens(iter(texts)), views, threshold)
+
+    def _tokens(self, texts: Iterator[str]) -> Iterator[Tokens]:
+        while chunk := list(islice(texts, self.chunk)):
+            yield from self.aligner.each(chunk)
 
     def from_tokens(
         self,

@@ -19,8 +19,9 @@ from tqdm.auto import tqdm
 
 from coteach.searching.space import Cell
 from coteach.searching.study import Outcome, Study
+from coteach.training.processes import environment
 
-__all__ = ["BUSY", "environment", "log_of", "run_cells"]
+__all__ = ["BUSY", "log_of", "run_cells"]
 
 BUSY = 3
 """Exit code of a process whose cell another one holds."""
@@ -82,29 +83,6 @@ def run_cells(
             it.process.terminate()
         for it in running:
             it.process.wait()
-
-
-def environment(worker: int, workers: int, threads: int | None) -> dict[str, str]:
-    """The environment of a process: its threads and, where there are several GPUs, one of them.
-
-    Args:
-        worker: which of the processes, from 0.
-        workers: how many there are at a time.
-        threads: that a process computes with; None: OMP_NUM_THREADS, or an equal share of the
-            cores.
-    """
-    import torch
-
-    result = dict(os.environ)
-    if threads is not None:
-        result["OMP_NUM_THREADS"] = str(threads)
-    elif workers > 1:
-        result.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // workers)))
-    count = torch.cuda.device_count()
-    if count > 1:
-        visible = result.get("CUDA_VISIBLE_DEVICES", ",".join(map(str, range(count))))
-        result["CUDA_VISIBLE_DEVICES"] = visible.split(",")[worker % count]
-    return result
 
 
 def log_of(folder: Path, cell: Cell) -> Path:

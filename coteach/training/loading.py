@@ -12,21 +12,28 @@ from safetensors import SafetensorError
 from transformers import AutoTokenizer
 
 from coteach.errors import InputError, in_one_line
-from coteach.graph.teachers import folder_of
+from coteach.graph.teachers import folder_of, model_fingerprint
 from coteach.model import Student, StudentConfig
 from coteach.model.classification import Classifier
 from coteach.model.extraction import Extractor
 
-__all__ = ["load_classifier", "load_configuration", "load_extractor", "load_student"]
+__all__ = [
+    "load_classifier",
+    "load_configuration",
+    "load_extractor",
+    "load_student",
+    "reader_fingerprint",
+]
 
 Reader = TypeVar("Reader", Extractor, Classifier)
 
 
-def load_student(student: str | Path) -> tuple[Student, Any]:
-    """A student and its tokenizer, in evaluation mode, on a GPU where there is one.
+def load_student(student: str | Path, device: str | None = None) -> tuple[Student, Any]:
+    """A student and its tokenizer, in evaluation mode.
 
     Args:
         student: a folder, also that of its run, or a name on the Hub.
+        device: where it is to be; None: on a GPU, where there is one.
 
     Raises:
         InputError: it cannot be loaded.
@@ -35,7 +42,8 @@ def load_student(student: str | Path) -> tuple[Student, Any]:
     with _loading(student):
         model: Any = Student.from_pretrained(place)
         tokenizer = AutoTokenizer.from_pretrained(place)
-    return model.to("cuda" if torch.cuda.is_available() else "cpu").eval(), tokenizer
+    device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    return model.to(device).eval(), tokenizer
 
 
 def load_configuration(student: str | Path) -> tuple[StudentConfig, Any]:
@@ -48,14 +56,18 @@ def load_configuration(student: str | Path) -> tuple[StudentConfig, Any]:
         return config, AutoTokenizer.from_pretrained(place)
 
 
-def load_extractor(student: str | Path, batch_size: int = 16) -> Extractor:
+def load_extractor(
+    student: str | Path, batch_size: int = 16, device: str | None = None
+) -> Extractor:
     """A student that extracts, ready to read text; errors as of :func:`load_student`."""
-    return _ready(Extractor, student, batch_size)
+    return _ready(Extractor, student, batch_size, device)
 
 
-def load_classifier(student: str | Path, batch_size: int = 32) -> Classifier:
+def load_classifier(
+    student: str | Path, batch_size: int = 32, device: str | None = None
+) -> Classifier:
     """A student that classifies, ready to read text; errors as of :func:`load_student`."""
-    return _ready(Classifier, student, batch_size)
+    return _ready(Classifier, student, batch_size, device)
 
 
 @contextmanager
@@ -69,10 +81,17 @@ def _loading(student: str | Path) -> Iterator[None]:
         ) from None
 
 
-def _ready(reader: type[Reader], student: str | Path, batch_size: int) -> Reader:
+def reader_fingerprint(reader: Extractor | Classifier) -> str:
+    """Tells students apart that may read a text differently, wherever they lie."""
+    return model_fingerprint(reader.student, reader.aligner.fingerprint)
+
+
+def _ready(
+    reader: type[Reader], student: str | Path, batch_size: int, device: str | None
+) -> Reader:
     if batch_size < 1:
         raise InputError(f"batch_size: expected at least 1, got {batch_size}")
-    model, tokenizer = load_student(student)
+    model, tokenizer = load_student(student, device)
     try:
         return reader(model, tokenizer, batch_size)
     except ValueError as error:

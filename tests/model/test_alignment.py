@@ -469,6 +469,37 @@ class TestPages:
             with multiprocessing.get_context("fork").Pool(1) as pool:
                 assert pool.map(aligner, [text]) == [expected]
 
+    def test_short_texts_go_to_the_tokenizer_together(
+        self,
+        japanese_bert: MakeJapaneseBert,
+        word_piece: PreTrainedTokenizerFast,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        texts = ["東京都\n千代田", "", "\n\n\n", "東京" * 20, "fox\n 東京に\n", "東京"]
+        for aligner in (
+            Aligner(japanese_bert()),
+            Aligner(word_piece),
+            Aligner(word_piece, words="mecab", trim_head=1),
+        ):
+            expected = [aligner(text) for text in texts]
+            assert list(aligner.each(texts)) == expected
+            with monkeypatch.context() as context:
+                context.setattr("coteach.model.alignment.CHARACTERS_AT_ONCE", 41)
+                assert list(aligner.each(texts)) == expected
+            assert list(aligner.each([])) == []
+
+        calls: list[list[str]] = []
+        call = PreTrainedTokenizerFast.__call__
+
+        def counted(self: PreTrainedTokenizerFast, lines: list[str], **options: Any) -> Any:
+            calls.append(lines)
+            return call(self, lines, **options)
+
+        monkeypatch.setattr(PreTrainedTokenizerFast, "__call__", counted)
+        monkeypatch.setattr("coteach.model.alignment.CHARACTERS_AT_ONCE", 41)
+        list(Aligner(word_piece).each(texts))
+        assert list(map(len, calls)) == [2 + 1 + 4 + 1, 3 + 1]
+
     def test_memory_is_bounded(self) -> None:
         calls = []
         memory = Memory(lambda text: calls.append(text) or len(text), limit=2)

@@ -12,7 +12,8 @@ from coteach.recipe import Recipe
 from coteach.searching import Grid
 from coteach.searching.space import Cell, cells_of
 from coteach.searching.study import Outcome, Study
-from coteach.searching.workers import BUSY, _epoch, environment, log_of, run_cells
+from coteach.searching.workers import BUSY, _epoch, log_of, run_cells
+from coteach.training.processes import environment
 
 GRID = Grid({"optimisation.batch_size": (1, 2, 4, 8)})
 
