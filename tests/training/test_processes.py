@@ -14,7 +14,7 @@ import tiny_task
 import tiny_texts
 import torch
 from safetensors import safe_open
-from tiny_loop import Loop, exactly, parameters
+from tiny_loop import Loop, exactly, log_of, parameters
 
 from coteach.data.shinra import read_annotations
 from coteach.graph import UncertaintyWeighting
@@ -56,8 +56,7 @@ def test_two_processes_are_two_micro_batches(
         assert progress.step == 3
         for name, value in parameters(prepared).items():
             torch.testing.assert_close(found.get_tensor(name), value, rtol=0, atol=1e-9, msg=name)
-    logs = [(tmp_path / run / "log.jsonl").read_text().splitlines() for run in ("one", "two")]
-    for one, two in zip(*(map(json.loads, log) for log in logs), strict=True):
+    for one, two in zip(*(log_of(tmp_path / run) for run in ("one", "two")), strict=True):
         seconds = {"seconds": one.pop("seconds", None)}
         assert {**two, **seconds} == pytest.approx({**one, **seconds})
 
@@ -122,8 +121,7 @@ def test_two_processes_learn_the_same_of_a_teacher(tmp_path: Path) -> None:
         assert "graph.1" in expected  # the projection's bias
         for name, value in expected.items():
             torch.testing.assert_close(found.get_tensor(name), value, rtol=0, atol=1e-9, msg=name)
-    logs = [(tmp_path / run / "log.jsonl").read_text().splitlines() for run in ("one", "two")]
-    for one, two in zip(*(map(json.loads, log) for log in logs), strict=True):
+    for one, two in zip(*(log_of(tmp_path / run) for run in ("one", "two")), strict=True):
         if one["event"] == "engines":
             assert one == two
             continue
