@@ -131,9 +131,11 @@ class Tracking:
         goes_on = latest_checkpoint(place / "checkpoints") is not None
         within = place.relative_to(self.folder).as_posix()
         run = self.folder.absolute().name + ("" if within == "." else f"/{within}")
+        values = dict(_flat(as_json(self.recipe), ""))
         options: dict[str, dict[str, Any]] = {
             "mlflow": {"run_name": run},
-            "trackio": {"name": run, "resume": "allow" if goes_on else "never"},
+            # It keeps the values that it begins or goes on with, not those it is told later.
+            "trackio": {"name": run, "resume": "allow" if goes_on else "never", "config": values},
             "wandb": {"name": run, "resume": "allow"},
         }
         if accelerator.is_main_process and "wandb" in self.recipe.trackers:
@@ -141,10 +143,9 @@ class Tracking:
             identity = f"{id_of(self.folder)}-{within}"
             options["wandb"]["id"] = identity.removesuffix("-.").replace("/", "-")
         try:
+            # Several categories are one project.
             accelerator.init_trackers(
-                self.recipe.name.split("/")[0],  # of several categories, all are one project
-                None if goes_on else dict(_flat(as_json(self.recipe), "")),
-                options,
+                self.recipe.name.split("/")[0], None if goes_on else values, options
             )
         except Exception as error:  # whatever its library raises
             raise InputError(

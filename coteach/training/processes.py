@@ -11,10 +11,11 @@ from accelerate.utils import parse_flag_from_env
 from coteach.errors import InputError
 from coteach.training.record import counted
 
-__all__ = ["check_alone", "launched", "processes", "running_on"]
+__all__ = ["check_alone", "check_plugins", "launched", "processes", "running_on"]
 
 _SIZES = ("WORLD_SIZE", "OMPI_COMM_WORLD_SIZE", "PMI_SIZE")  # torchrun and accelerate; MPI
 _SLURM = "SLURM_STEP_NUM_TASKS"  # srun
+_SHARDING = ("FSDP", "DEEPSPEED", "MEGATRON_LM")
 
 
 def processes() -> PartialState:
@@ -45,6 +46,27 @@ def running_on(accelerator: Accelerator) -> str:
         str(of["precision"]), "float32"
     )
     return f"{counted(accelerator.num_processes)} on {of['device']}, {precision}"
+
+
+def check_plugins(environment: Mapping[str, str]) -> None:
+    """Raise InputError where Accelerate is told to cut the student into shards.
+
+    The steps would run, measured with FSDP 2, but not what is around them: each process evaluates
+    texts of its own, one more or less than the others, which wait for each other's shards; edges
+    take passes beside the sharded model; and checkpoints hold whole weights.
+
+    Args:
+        environment: with Accelerate's variables.
+    """
+    for name in _SHARDING:
+        if environment.get(f"ACCELERATE_USE_{name}", "").lower() in ("true", "1"):
+            raise InputError(
+                f"ACCELERATE_USE_{name} is {environment[f'ACCELERATE_USE_{name}']}, but a student "
+                "is trained whole on every process; expected plain data-parallel training "
+                "(distributed_type MULTI_GPU in Accelerate's configuration). Where memory is "
+                "short: --optimisation.gradient-checkpointing, --optimisation.precision bf16, or a "
+                "smaller batch_size with more accumulation"
+            )
 
 
 def check_alone(environment: Mapping[str, str]) -> str | None:

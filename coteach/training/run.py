@@ -23,7 +23,7 @@ from coteach.training.extracting import predict_split
 from coteach.training.logs import Tracking, check_trackers
 from coteach.training.loop import fit
 from coteach.training.prepare import Prepared, load_data, prepare, prepare_gold_only
-from coteach.training.processes import check_alone, processes, running_on
+from coteach.training.processes import check_alone, check_plugins, processes, running_on
 from coteach.training.record import write_recipe
 from coteach.training.room import check_room, check_writable, size_on_disk
 from coteach.training.scoring import score_run, span_evaluation
@@ -49,8 +49,8 @@ def run(recipe: Recipe, folder: Path, console: Console | None = None) -> dict[st
     check_writable(folder, "no place for the run")
     check_writable(recipe.cache, "no place for tokenised pages")
     check_trackers(recipe.trackers)
-    world = processes()
-    warning = check_alone(os.environ) if world.num_processes == 1 else None
+    check_plugins(os.environ)
+    warning = check_alone(os.environ) if processes().num_processes == 1 else None
     corpus = load_data(recipe)
     prepared = prepare(recipe, corpus)  # what cannot be trained leaves no folder behind
     tracking = Tracking(recipe, folder)

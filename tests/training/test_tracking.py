@@ -119,8 +119,9 @@ def test_names_of_runs(
         "Castle/stages/first",
         "Castle",
     ]
-    assert of_run["trackio"].options == {"name": "Castle", "resume": "never"}
-    assert again["trackio"].options == {"name": "Castle", "resume": "allow"}
+    values = of_run["trackio"].config
+    assert of_run["trackio"].options == {"name": "Castle", "resume": "never", "config": values}
+    assert again["trackio"].options == {"name": "Castle", "resume": "allow", "config": values}
     assert of_run["wandb"].options == again["wandb"].options
     identities = {of["wandb"].options["id"] for of in (of_run, of_stage, again)}
     assert len(identities) == 2
