@@ -86,6 +86,7 @@ def co_taught(folder: Path, spoken: bool) -> Path:
 
 def taught(folder: Path) -> Path:
     """A recipe of the gold, parts of speech and everything that a teacher can teach."""
+    folder.mkdir()
     tiny_texts.write(folder)
     tiny_texts.write_teachers(folder)
     path = folder / "taught.py"
