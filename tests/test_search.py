@@ -240,6 +240,24 @@ def test_runs_one_by_one_then_the_choice(
     assert "another grid: repeat data.max_pages was None, now [30]" in repeated
 
 
+def test_a_run_that_a_signal_stops(
+    recipe: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def stopped(_: Recipe, folder: Path) -> dict[str, Any]:
+        raise Stopped(signal.SIGTERM, 3, 8, folder)
+
+    monkeypatch.setattr(coteach.training.run, "run", stopped)
+    options = [recipe, "--over", "optimisation.batch_size", "4", "--output", str(tmp_path / "s")]
+    assert main([*options, "--run", "batch_size=4"]) == 143
+    line = "stopped at step 3 of 8 by SIGTERM; to go on, give the same command"
+    assert capsys.readouterr().err.splitlines()[-1] == line
+    study = Study(tmp_path / "s", load_recipe(recipe), Grid({"optimisation.batch_size": (4,)}))
+    assert study.outcomes() == {}
+
+
 def test_a_run_that_another_process_does(
     recipe: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

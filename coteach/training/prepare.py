@@ -98,9 +98,9 @@ def prepare(recipe: Recipe, corpus: Corpus | LabelledTexts) -> Prepared:
     teachers = _load_teachers(recipe)
     tokenizer = _load_tokenizer(name, node)
     student = _build_student(name, node, recipe, corpus, sources, tokenizer, teachers)
-    for stage in (recipe, *recipe.stages.values()):
-        if stage.optimisation.gradient_checkpointing:
-            recompute_layers(student, True)  # or say now that it cannot
+    parts: list[Recipe | Stage] = [recipe, *recipe.stages.values()]
+    if any(part.optimisation.gradient_checkpointing for part in parts):
+        recompute_layers(student, True)  # or say now that it cannot
     if recipe.selection.probability not in student.config.probability_names:
         raise InputError(
             f"selection.probability: this student has no {recipe.selection.probability!r}; "
