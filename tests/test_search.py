@@ -2,17 +2,24 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import tiny_task
 from accelerate.state import AcceleratorState
 
+import coteach.training.run
+from coteach.recipe import Recipe, load_recipe
 from coteach.search import USAGE, main
+from coteach.searching import Grid
+from coteach.searching.study import Study
 from coteach.searching.workers import BUSY
+from coteach.training.preemption import Stopped
 
 ROOT = Path(__file__).parents[1]
 CLASSIFICATION = """
@@ -263,7 +270,6 @@ def test_a_run_that_another_process_does(
 ) -> None:
     from coteach.recipe import load_module
     from coteach.searching.space import cells_of
-    from coteach.searching.study import Study
 
     module = load_module(recipe)
     cell = cells_of(module.recipe, module.search_space)[0]
