@@ -59,6 +59,10 @@ class Optimisation:
     """Autocast to bfloat16 (GPUs, CPUs with AVX512-BF16) or float16 (GPUs)."""
     group_by_length: bool = True
     """Windows of similar length share a batch."""
+    gradient_checkpointing: bool = False
+    """The encoder's layers are computed again in the backward pass instead of being kept: the
+    same gradients with less memory and about a third more time (Chen et al. 2016). Importance
+    edges take their own passes, which keep them all the same."""
 
     def __post_init__(self) -> None:
         positive = ("epochs", "batch_size", "accumulation", "learning_rate")
@@ -168,6 +172,9 @@ class Recipe:
     """Worker processes that tokenise pages."""
     cache: Path = Path(".cache/coteach")
     """Folder of the tokenised pages."""
+    trackers: tuple[str, ...] = ("tensorboard",)
+    """Where figures are shown beside ``log.jsonl``, by Accelerate's names: tensorboard, trackio,
+    wandb, mlflow, … Without a name: nowhere."""
 
     def student(self) -> tuple[str, Student]:
         """The one student of the recipe, with its name."""

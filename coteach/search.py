@@ -14,6 +14,7 @@ import tyro
 from coteach.errors import InputError
 from coteach.recipe import Recipe, load_module, load_recipe
 from coteach.searching.space import DATABASE, SEED, Cell, Grid, cells_of, parsed_values
+from coteach.training.preemption import Stopped
 
 if TYPE_CHECKING:
     from coteach.searching.study import Study
@@ -82,7 +83,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     Returns:
         The exit code: 0; 1 where a run failed; 2 where the input cannot be used; 3 where the one
-        run asked for is being run by another process; 130 where it was interrupted.
+        run asked for is being run by another process; 130 where it was interrupted, 143 where
+        SIGTERM stopped the one run.
     """
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     if not arguments or arguments[0] in ("-h", "--help"):
@@ -102,6 +104,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    except Stopped as stopped:
+        print(f"{stopped}; to go on, give the same command", file=sys.stderr)
+        return stopped.code
     except KeyboardInterrupt:
         print("interrupted; to go on, give the same command", file=sys.stderr)
         return 130

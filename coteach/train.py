@@ -13,6 +13,7 @@ import tyro
 
 from coteach.errors import InputError
 from coteach.recipe import Recipe, load_recipe
+from coteach.training.preemption import Stopped
 
 USAGE = """\
 usage: python -m coteach.train RECIPE [OPTIONS]
@@ -46,7 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     Returns:
         The exit code: 0, or 1 where one of several categories failed, or 2 where the input cannot
-        be used.
+        be used, or 143 or 130 where SIGTERM or Ctrl-C stopped it.
     """
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     if not arguments or arguments[0] in ("-h", "--help"):
@@ -94,6 +95,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    except Stopped as stopped:
+        world = processes()
+        if world.is_main_process:
+            within = "" if stopped.folder == folder else f" ({stopped.folder})"
+            print(
+                f"{stopped}{within}; the same command with --output {folder} goes on",
+                file=sys.stderr,
+            )
+        world.destroy_process_group()
+        return stopped.code
     except KeyboardInterrupt:
         hint = f"; to go on, give the same options and --output {folder}" if folder else ""
         print(f"interrupted{hint}", file=sys.stderr)

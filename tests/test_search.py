@@ -2,17 +2,24 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import tiny_task
 from accelerate.state import AcceleratorState
 
+import coteach.training.run
+from coteach.recipe import Recipe, load_recipe
 from coteach.search import USAGE, main
+from coteach.searching import Grid
+from coteach.searching.study import Study
 from coteach.searching.workers import BUSY
+from coteach.training.preemption import Stopped
 
 ROOT = Path(__file__).parents[1]
 CLASSIFICATION = """
@@ -240,12 +247,29 @@ def test_runs_one_by_one_then_the_choice(
     assert "another grid: repeat data.max_pages was None, now [30]" in repeated
 
 
+def test_a_run_that_a_signal_stops(
+    recipe: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def stopped(_: Recipe, folder: Path) -> dict[str, Any]:
+        raise Stopped(signal.SIGTERM, 3, 8, folder)
+
+    monkeypatch.setattr(coteach.training.run, "run", stopped)
+    options = [recipe, "--over", "optimisation.batch_size", "4", "--output", str(tmp_path / "s")]
+    assert main([*options, "--run", "batch_size=4"]) == 143
+    line = "stopped at step 3 of 8 by SIGTERM; to go on, give the same command"
+    assert capsys.readouterr().err.splitlines()[-1] == line
+    study = Study(tmp_path / "s", load_recipe(recipe), Grid({"optimisation.batch_size": (4,)}))
+    assert study.outcomes() == {}
+
+
 def test_a_run_that_another_process_does(
     recipe: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     from coteach.recipe import load_module
     from coteach.searching.space import cells_of
-    from coteach.searching.study import Study
 
     module = load_module(recipe)
     cell = cells_of(module.recipe, module.search_space)[0]

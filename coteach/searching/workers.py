@@ -19,12 +19,15 @@ from tqdm.auto import tqdm
 
 from coteach.searching.space import Cell
 from coteach.searching.study import Outcome, Study
+from coteach.training.preemption import SIGNALS
 from coteach.training.processes import environment
 
 __all__ = ["BUSY", "log_of", "run_cells"]
 
 BUSY = 3
 """Exit code of a process whose cell another one holds."""
+STOPPED = tuple(128 + number for number in SIGNALS)
+"""Exit codes of a process that a signal stopped, with a checkpoint: no failure."""
 
 Command = Callable[[Cell], Sequence[str]]
 
@@ -104,6 +107,8 @@ def _end(study: Study, cell: Cell, code: int, seen: int) -> str:
     """What became of a cell whose process has ended, in a line; what died of itself is recorded."""
     if code == BUSY:
         return f"{cell.name}: run by another process"
+    if code in STOPPED:
+        return f"{cell.name}: stopped by a signal; the same command goes on with it"
     if not study.has_ended(cell, after=seen):
         how = f"signal {-code}" if code < 0 else f"exit code {code}"
         study.add(cell, Outcome(cell.name, error=f"the process ended with {how}"))

@@ -72,7 +72,7 @@ def run_categories(
     for number, (category, recipe) in enumerate(recipes.items(), start=1):
         place = folder / category
         if (place / "summary.json").exists():
-            write_recipe(recipe, place)  # refuses the run of another recipe
+            write_recipe(recipe, place, state.num_processes)  # refuses that of another recipe
             console.print(f"{number}/{len(recipes)} {category}: finished before", markup=False)
             continue
         console.print(f"{number}/{len(recipes)} {category}", markup=False)

@@ -27,9 +27,12 @@ from coteach.graph.objectives import LearnedWeighting
 from coteach.model.configuration import OUTPUT_HEAD
 from coteach.model.layers import absolute
 from coteach.recipe import Recipe, Stage
-from coteach.training.loop import Plan, train_step
+from coteach.training.logs import check_trackers
+from coteach.training.loop import train_step
 from coteach.training.optimizers import build_optimizer
+from coteach.training.plan import Plan
 from coteach.training.prepare import Prepared, load_data, prepare, prepare_gold_only
+from coteach.training.recomputing import recompute_layers
 from coteach.training.room import check_writable
 from coteach.training.stages import stage_windows
 
@@ -45,6 +48,7 @@ def dry_run(recipe: Recipe, console: Console | None = None) -> None:
     """
     console = console or Console(highlight=False)
     recipe.check()
+    check_trackers(recipe.trackers)
     check_writable(recipe.cache, "no place for tokenised pages")
     corpus = load_data(recipe)
     describe_input(corpus, console)
@@ -76,6 +80,7 @@ def estimate(prepared: Prepared, console: Console, name: str | None = None) -> s
     accelerator = Accelerator(mixed_precision=optimisation.precision)
     windowed = stage_windows(prepared, data, accelerator, console)
     plan = Plan.of(len(windowed.rows), optimisation, stage.selection, accelerator.num_processes)
+    recompute_layers(prepared.student, optimisation.gradient_checkpointing)
     optimizer = build_optimizer(prepared.student, optimisation, graph.parameters())
     graph.to(accelerator.device)
     model, optimizer = accelerator.prepare(prepared.student, optimizer)

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-import math
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -30,57 +29,14 @@ from coteach.recipe import Optimisation, Selection
 from coteach.training.checkpoint import latest_checkpoint, load_checkpoint, save_checkpoint
 from coteach.training.logs import Log
 from coteach.training.optimizers import build_optimizer, build_schedule
+from coteach.training.plan import Plan, Progress
+from coteach.training.preemption import Preemption, Stopped
+from coteach.training.processes import launched
+from coteach.training.recomputing import recompute_layers
 from coteach.training.running import Running
 
 LOG_EVERY = 10  # steps between two lines of the log
 TEACHER_BATCH = 32  # windows that a teacher is asked about at once
-
-
-@dataclass
-class Progress:
-    """Where the run stands; kept in every checkpoint.
-
-    Attributes:
-        step: optimiser steps done.
-        best: the best figure that selection has seen; a loss counts negative.
-        best_step: where.
-        waited: evaluations since.
-        history: every evaluation, with its step.
-    """
-
-    step: int = 0
-    best: float | None = None
-    best_step: int = 0
-    waited: int = 0
-    history: list[dict[str, float]] = field(default_factory=list)
-
-
-@dataclass(frozen=True)
-class Plan:
-    """The steps of a run.
-
-    Attributes:
-        per_epoch: optimiser steps of an epoch.
-        total: of the whole run, at least 1.
-        evaluate_every: steps between two evaluations, at least 1.
-    """
-
-    per_epoch: int
-    total: int
-    evaluate_every: int
-
-    @classmethod
-    def of(
-        cls, windows: int, optimisation: Optimisation, selection: Selection, processes: int
-    ) -> Plan:
-        """How many steps ``windows`` windows make."""
-        size = optimisation.batch_size * optimisation.accumulation * processes
-        per_epoch = math.ceil(windows / size)
-        return cls(
-            per_epoch,
-            max(1, round(per_epoch * optimisation.epochs)),
-            max(1, round(per_epoch * selection.evaluate_every)),
-        )
 
 
 def fit(
@@ -109,8 +65,13 @@ def fit(
         folder: of the run; a checkpoint found there is gone on from.
         evaluate: the figures of the student as it is, by name; on every process.
         keep: called when the figure that selection names is the best so far.
+
+    Raises:
+        InputError: the checkpoint is damaged, or something cannot be written.
+        Stopped: by a signal, after a step and its checkpoint.
     """
     plan = Plan.of(len(windowed.rows), optimisation, selection, accelerator.num_processes)
+    recompute_layers(graph.student, optimisation.gradient_checkpointing)
     optimizer = build_optimizer(graph.student, optimisation, graph.parameters())
     schedule = build_schedule(optimizer, optimisation, plan.total)
     progress = Progress()
@@ -130,7 +91,9 @@ def fit(
     for name, engine in engines.items():
         accelerator.print(f"edge {name!r}: gradients by {engine}")
     if engines and not progress.step:
-        log("engines", 0, **engines)
+        log.note("engines", 0, **engines)
+    if not _is_over(plan, progress, selection):
+        log.note("launch", progress.step, **launched(accelerator))
 
     collate = Collator(windowed, tokenizer)
     if graph.teachers and progress.step < plan.total:
@@ -140,17 +103,20 @@ def fit(
     micro_batches = _micro_batches(
         windowed, collate, optimisation, seed, plan, progress, accelerator
     )
-    with tqdm(
-        total=plan.total,
-        initial=progress.step,
-        desc="train",
-        unit="step",
-        mininterval=0.5 if sys.stderr.isatty() else 60,  # a log file needs fewer lines
-        disable=not accelerator.is_local_main_process,
-    ) as bar:
+    with (
+        Preemption() as preemption,
+        tqdm(
+            total=plan.total,
+            initial=progress.step,
+            desc="train",
+            unit="step",
+            mininterval=0.5 if sys.stderr.isatty() else 60,  # a log file needs fewer lines
+            disable=not accelerator.is_local_main_process,
+        ) as bar,
+    ):
         if progress.step:
             bar.write(f"going on from step {progress.step}")
-        while progress.step < plan.total and not _out_of_patience(progress, selection):
+        while not _is_over(plan, progress, selection):
             model.train()
             batches = list(islice(micro_batches, optimisation.accumulation))
             # After the batches: a loader that starts, as a resumed run's does, draws a number too.
@@ -194,8 +160,9 @@ def fit(
                 else:
                     progress.waited += 1
                 bar.write(_line(progress, figures))
-            due = evaluated or time.monotonic() - saved >= 60 * selection.checkpoint_every
-            if due and accelerator.is_main_process:
+            stop = preemption.stop(accelerator)
+            by_clock = time.monotonic() - saved >= 60 * selection.checkpoint_every
+            if (evaluated or by_clock or stop) and accelerator.is_main_process:
                 state = {
                     "schedule": schedule.state_dict(),
                     "progress": asdict(progress),
@@ -211,8 +178,10 @@ def fit(
                     graph.learned,
                 )
                 saved = time.monotonic()
-            if evaluated:  # all processes; their clocks may differ
+            if evaluated or stop:  # all processes; their clocks may differ
                 accelerator.wait_for_everyone()
+            if stop:
+                raise Stopped(stop, progress.step, plan.total, folder)
     # Another stage prepares the same student again: it must not find the autocast of this one.
     accelerator.unwrap_model(model, keep_fp32_wrapper=False)
     return progress
@@ -299,8 +268,9 @@ def _micro_batches(
         epoch, done = epoch + 1, 0
 
 
-def _out_of_patience(progress: Progress, selection: Selection) -> bool:
-    return selection.patience is not None and progress.waited >= selection.patience
+def _is_over(plan: Plan, progress: Progress, selection: Selection) -> bool:
+    out_of_patience = selection.patience is not None and progress.waited >= selection.patience
+    return progress.step >= plan.total or out_of_patience
 
 
 def _line(progress: Progress, figures: Mapping[str, float]) -> str:

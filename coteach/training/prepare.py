@@ -37,6 +37,7 @@ from coteach.model.configuration import OUTPUT_HEAD
 from coteach.model.extraction import build_aligner, longest_window
 from coteach.model.layers import HeadError
 from coteach.recipe import Recipe, Stage, gold_only
+from coteach.training.recomputing import recompute_layers
 from coteach.training.self_teaching import predictions
 
 
@@ -97,6 +98,9 @@ def prepare(recipe: Recipe, corpus: Corpus | LabelledTexts) -> Prepared:
     teachers = _load_teachers(recipe)
     tokenizer = _load_tokenizer(name, node)
     student = _build_student(name, node, recipe, corpus, sources, tokenizer, teachers)
+    parts: list[Recipe | Stage] = [recipe, *recipe.stages.values()]
+    if any(part.optimisation.gradient_checkpointing for part in parts):
+        recompute_layers(student, True)  # or say now that it cannot
     if recipe.selection.probability not in student.config.probability_names:
         raise InputError(
             f"selection.probability: this student has no {recipe.selection.probability!r}; "

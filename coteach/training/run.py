@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import partial
+import os
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +20,10 @@ from coteach.training.checkpoint import recover_folder, replacing_folder
 from coteach.training.classifying import class_evaluation, score_texts
 from coteach.training.describe import describe, describe_input
 from coteach.training.extracting import predict_split
+from coteach.training.logs import Tracking, check_trackers
 from coteach.training.loop import fit
 from coteach.training.prepare import Prepared, load_data, prepare, prepare_gold_only
+from coteach.training.processes import check_alone, check_plugins, processes, running_on
 from coteach.training.record import write_recipe
 from coteach.training.room import check_room, check_writable, size_on_disk
 from coteach.training.scoring import score_run, span_evaluation
@@ -46,30 +48,40 @@ def run(recipe: Recipe, folder: Path, console: Console | None = None) -> dict[st
     recipe.check()
     check_writable(folder, "no place for the run")
     check_writable(recipe.cache, "no place for tokenised pages")
+    check_trackers(recipe.trackers)
+    check_plugins(os.environ)
+    warning = check_alone(os.environ) if processes().num_processes == 1 else None
     corpus = load_data(recipe)
     prepared = prepare(recipe, corpus)  # what cannot be trained leaves no folder behind
-    accelerator = _accelerator(recipe, folder)
+    tracking = Tracking(recipe, folder)
+    accelerator = tracking.accelerator(folder)
     console = console or Console(highlight=False)
     console.quiet = not accelerator.is_main_process
-    if accelerator.is_main_process:
-        write_recipe(recipe, folder)
+    main = accelerator.is_main_process
+    write_recipe(recipe, folder, accelerator.num_processes, is_main_process=main)
+    if main:
         trainings = 1 + len(recipe.stages) + ("gold_only" in recipe.baselines)
         check_room(folder, trainings * size_on_disk(prepared.student))
     accelerator.wait_for_everyone()
+    console.print(running_on(accelerator), markup=False)
+    if warning is not None:
+        console.print(f"warning: {warning}", markup=False, soft_wrap=True)
 
     describe_input(corpus, console)
     if "gold_only" in recipe.baselines:
         console.print("[bold]gold_only[/bold]: the same student, taught by the gold alone")
-        _train(prepare_gold_only(prepared), folder / "gold_only", console)
+        _train(prepare_gold_only(prepared), folder / "gold_only", tracking, console)
     console.print(f"[bold]{recipe.name}[/bold]")
-    dev = _train(prepared, folder, console)
+    dev = _train(prepared, folder, tracking, console)
 
     if isinstance(corpus, LabelledTexts):
         return score_texts(prepared, dev, folder, accelerator, console)
     return score_run(recipe, corpus, dev, folder, accelerator, console)
 
 
-def _train(prepared: Prepared, folder: Path, console: Console) -> dict[str, Any]:
+def _train(
+    prepared: Prepared, folder: Path, tracking: Tracking, console: Console
+) -> dict[str, Any]:
     """Train a prepared student into ``folder/student``, unless that is done already.
 
     Returns:
@@ -80,10 +92,9 @@ def _train(prepared: Prepared, folder: Path, console: Console) -> dict[str, Any]
     """
     recipe = prepared.recipe
     folder.mkdir(parents=True, exist_ok=True)
-    accelerator = _accelerator(recipe, folder)
+    accelerator = tracking.accelerator(folder)
     if accelerator.is_main_process:
         recover_folder(folder / "student")
-    accelerator.init_trackers("tensorboard")
     describe(prepared, console)
     corpus = prepared.corpus
 
@@ -93,25 +104,26 @@ def _train(prepared: Prepared, folder: Path, console: Console) -> dict[str, Any]
                 prepared.student.save_pretrained(target)
                 prepared.tokenizer.save_pretrained(target)
 
-    fit_stages(prepared, folder, console, partial(_accelerator, recipe), keep_in)
+    fit_stages(prepared, folder, console, tracking, keep_in)
     windowed = prepared.windowed
     if recipe.augmentation is not None:
         windowed = augmented_windows(prepared, recipe.augmentation, accelerator, console)
     evaluation = class_evaluation if isinstance(corpus, LabelledTexts) else span_evaluation
     evaluate = evaluation(prepared, accelerator)
 
-    progress = fit(
-        prepared.graph,
-        windowed,
-        prepared.tokenizer,
-        recipe.optimisation,
-        recipe.selection,
-        recipe.seed,
-        accelerator,
-        folder,
-        evaluate,
-        lambda: keep_in(folder / "student"),
-    )
+    with tracking(accelerator, folder):
+        progress = fit(
+            prepared.graph,
+            windowed,
+            prepared.tokenizer,
+            recipe.optimisation,
+            recipe.selection,
+            recipe.seed,
+            accelerator,
+            folder,
+            evaluate,
+            lambda: keep_in(folder / "student"),
+        )
     best = next(of for of in progress.history if of["step"] == progress.best_step)
     figures = {name: value for name, value in best.items() if name != "step"}
     result: dict[str, Any] = {"step": progress.best_step}
@@ -140,8 +152,6 @@ def _train(prepared: Prepared, folder: Path, console: Console) -> dict[str, Any]
         name = f"micro-F1 ({probability})"
         result |= {"score": figures[probability], "score_name": name}
         result |= {"probability": probability, "f1": figures}
-    for tracker in accelerator.trackers:
-        tracker.finish()  # end_training would also part the processes, which still score
     accelerator.wait_for_everyone()
     return result
 
@@ -170,9 +180,3 @@ def _choose_thresholds(
             file.write(config.to_json_string())
     accelerator.wait_for_everyone()
     return total(choice.after for choice in chosen.values()).f1
-
-
-def _accelerator(recipe: Recipe, folder: Path) -> Accelerator:
-    return Accelerator(
-        mixed_precision=recipe.optimisation.precision, log_with="tensorboard", project_dir=folder
-    )

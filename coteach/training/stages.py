@@ -24,6 +24,7 @@ from coteach.graph.bundles import bundles
 from coteach.graph.gates import Step
 from coteach.model.iob2 import IGNORE
 from coteach.training.checkpoint import recover_folder
+from coteach.training.logs import Tracking
 from coteach.training.loop import fit
 from coteach.training.prepare import Prepared, Reading, windows_of
 from coteach.training.running import Running
@@ -37,7 +38,7 @@ def fit_stages(
     prepared: Prepared,
     folder: Path,
     console: Console,
-    accelerator_in: Callable[[Path], Accelerator],
+    tracking: Tracking,
     keep_in: Callable[[Path], None],
 ) -> None:
     """Train a prepared student through the stages before the main one.
@@ -49,36 +50,34 @@ def fit_stages(
         prepared: its student is left as the last stage ends.
         folder: of the run.
         console: for what is told.
-        accelerator_in: gives a stage's accelerator, which logs to its folder.
+        tracking: gives a stage's accelerator, and trackers while it trains.
         keep_in: writes the student as it is to a folder.
     """
     recipe = prepared.recipe
     for name, stage in recipe.stages.items():
         place = folder / "stages" / name
         place.mkdir(parents=True, exist_ok=True)
-        accelerator = accelerator_in(place)
+        accelerator = tracking.accelerator(place)
         if accelerator.is_main_process:
             recover_folder(place / "student")
         accelerator.wait_for_everyone()
-        accelerator.init_trackers("tensorboard")
         windowed = stage_windows(prepared, stage.data, accelerator, console)
         console.print(f"[bold]stage {name}[/bold]: {len(windowed.rows):,} texts or windows")
-        fit(
-            prepared.stages[name],
-            windowed,
-            prepared.tokenizer,
-            stage.optimisation,
-            stage.selection,
-            recipe.seed,
-            accelerator,
-            place,
-            dev_losses(prepared, prepared.stages[name], accelerator),
-            lambda place=place: keep_in(place / "student"),  # type: ignore[misc]
-        )
+        with tracking(accelerator, place):
+            fit(
+                prepared.stages[name],
+                windowed,
+                prepared.tokenizer,
+                stage.optimisation,
+                stage.selection,
+                recipe.seed,
+                accelerator,
+                place,
+                dev_losses(prepared, prepared.stages[name], accelerator),
+                lambda place=place: keep_in(place / "student"),  # type: ignore[misc]
+            )
         accelerator.wait_for_everyone()
         prepared.student.load_state_dict(load_file(place / "student" / "model.safetensors"))
-        for tracker in accelerator.trackers:
-            tracker.finish()
 
 
 def stage_windows(

@@ -81,7 +81,8 @@ def measure(folder: Path, processes: int) -> dict[str, float]:
     from coteach.data.corpus import load_corpus
     from coteach.data.shinra_task import ShinraData
     from coteach.recipe import Selection, load_recipe
-    from coteach.training.loop import Plan, fit
+    from coteach.training.loop import fit
+    from coteach.training.plan import Plan
     from coteach.training.prepare import prepare
 
     recipe = load_recipe("recipes.quickstart")

@@ -147,3 +147,18 @@ def test_how_far_a_run_is(tmp_path: Path) -> None:
     lines = [json.dumps({"event": "train", "step": it, "epoch": it / 4}) for it in range(1, 200)]
     log.write_text("\n".join(lines) + '\n{"event": "tra')
     assert _epoch(tmp_path) == 199 / 4
+
+
+@pytest.mark.parametrize("code", [130, 143])
+def test_a_cell_that_a_signal_stopped_has_not_failed(
+    study: Study, cells: list[Cell], capsys: pytest.CaptureFixture[str], code: int
+) -> None:
+    """The next search goes on with it."""
+    run_cells(study, cells[:1], Commands(study, {cells[0].name: f"exit {code}"}), 1, None)
+    assert study.outcomes() == {}
+    captured = capsys.readouterr()
+    line = f"{cells[0].name}: stopped by a signal; the same command goes on with it"
+    assert line in captured.out + captured.err
+    again = Commands(study)
+    run_cells(study, cells[:1], again, workers=1, threads=None)
+    assert again.started == [cells[0].name]

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import json
 import math
 from dataclasses import asdict, replace
 from itertools import pairwise
@@ -11,7 +10,7 @@ import pytest
 import tiny_loop
 import torch
 from accelerate import Accelerator
-from tiny_loop import Loop, exactly, parameters
+from tiny_loop import Loop, exactly, log_of, parameters
 
 import coteach.training.loop as module
 from coteach.data.collator import Collator
@@ -19,13 +18,9 @@ from coteach.graph import CoTeaching, WeightedSum
 from coteach.graph.gates import Step
 from coteach.model.extraction import Extractor
 from coteach.recipe import Optimisation, Selection
-from coteach.training.loop import Plan, Running, train_step
+from coteach.training.loop import Running, train_step
+from coteach.training.plan import Plan
 from coteach.training.prepare import prepare
-
-
-def log_of(folder: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
-
 
 # Steps and rates
 

@@ -6,19 +6,24 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 
+import apart
 import pytest
 import tiny_task
 import tiny_texts
 import torch
 from safetensors import safe_open
-from tiny_loop import Loop, exactly, parameters
+from safetensors.torch import load_file
+from tiny_loop import Loop, exactly, log_of, parameters
 
 from coteach.data.shinra import read_annotations
 from coteach.graph import UncertaintyWeighting
-from coteach.recipe import Recipe, load_recipe
+from coteach.recipe import load_recipe
+from coteach.train import main
 from coteach.training.loading import load_classifier
 from coteach.training.prepare import load_data
 
@@ -39,27 +44,125 @@ def launch(*arguments: str | Path) -> None:
     assert done.returncode == 0, done.stderr
 
 
+SPOKEN = """
+from dataclasses import replace
+from coteach.graph import Edge, PartOfSpeech
+from coteach.recipe import load_recipe
+
+recipe = load_recipe({path!r})
+spoken = Edge("part_of_speech", "student", layer=1, weight=0.5)
+recipe = replace(
+    recipe,
+    nodes={{**recipe.nodes, "part_of_speech": PartOfSpeech()}},
+    edges={{**recipe.edges, "part_of_speech": spoken}},
+)
+"""
+TAUGHT = """
+from dataclasses import replace
+from pathlib import Path
+import tiny_texts
+
+gold = tiny_texts.recipe_of(Path({path!r}))
+recipe = tiny_texts.distilled(Path({path!r}))
+inner = recipe.stages["intermediate"].edges
+recipe = replace(
+    recipe,
+    stages={{}},
+    nodes={{**gold.nodes, **recipe.nodes}},
+    edges={{**gold.edges, **inner, **recipe.edges}},
+)
+"""
+
+
+def co_taught(folder: Path, spoken: bool) -> Path:
+    """A recipe of teams and the gold, with parts of speech or without."""
+    recipe = tiny_task.write(folder)
+    if not spoken:
+        return recipe
+    path = folder / "spoken.py"
+    path.write_text(SPOKEN.format(path=str(recipe)))
+    return path
+
+
+def taught(folder: Path) -> Path:
+    """A recipe of the gold, parts of speech and everything that a teacher can teach."""
+    folder.mkdir()
+    tiny_texts.write(folder)
+    tiny_texts.write_teachers(folder)
+    path = folder / "taught.py"
+    path.write_text(TAUGHT.format(path=str(folder)))
+    return path
+
+
 @pytest.mark.slow
-def test_two_processes_are_two_micro_batches(
-    loop: Loop, tiny_recipe: Recipe, tmp_path: Path
-) -> None:
-    progress, prepared, _ = loop(
+@pytest.mark.parametrize("spoken", [False, True])
+def test_two_processes_are_two_micro_batches(tmp_path: Path, spoken: bool) -> None:
+    source = co_taught(tmp_path / "task", spoken)
+    recipe = load_recipe(str(source))
+    progress, prepared, _ = Loop(recipe, load_data(recipe))(
         tmp_path / "one",
         optimisation={"epochs": 1.5, "batch_size": 4, "accumulation": 2, "clip_norm": 0.1},
         change=exactly,
     )
-    recipe = tiny_task.write(tmp_path / "task")
+    assert ("auxiliary.0.weight" in parameters(prepared)) == spoken
     (tmp_path / "two").mkdir()
-    launch(Path(__file__).with_name("two_processes.py"), recipe, tmp_path / "two")
+    launch(Path(__file__).with_name("two_processes.py"), source, tmp_path / "two")
     with safe_open(tmp_path / "two" / "found.safetensors", framework="pt") as found:
         assert found.metadata() == {"processes": "2", "progress": str(asdict(progress))}
         assert progress.step == 3
         for name, value in parameters(prepared).items():
             torch.testing.assert_close(found.get_tensor(name), value, rtol=0, atol=1e-9, msg=name)
-    logs = [(tmp_path / run / "log.jsonl").read_text().splitlines() for run in ("one", "two")]
-    for one, two in zip(*(map(json.loads, log) for log in logs), strict=True):
+    for one, two in zip(*(log_of(tmp_path / run) for run in ("one", "two")), strict=True):
         seconds = {"seconds": one.pop("seconds", None)}
         assert {**two, **seconds} == pytest.approx({**one, **seconds})
+    launched = (tmp_path / "two" / "log.jsonl").read_text().splitlines()[0]
+    assert json.loads(launched)["processes"] == 2
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("write", [partial(co_taught, spoken=True), taught])
+def test_a_process_without_labels(tmp_path: Path, write: Callable[[Path], Path]) -> None:
+    """Neither a team's nor gold nor parts of speech: nobody waits, and the step is that of one
+    process. Nor is a text lost or doubled that one of them evaluates."""
+    recipe = write(tmp_path / "task")
+    expected = apart.measured(str(recipe))
+    launch(Path(apart.__file__), recipe, tmp_path / "found.safetensors")
+    found = load_file(tmp_path / "found.safetensors")
+    assert (int(found.pop("processes")), int(expected.pop("processes"))) == (2, 1)
+    assert found.keys() == expected.keys()
+    assert {"auxiliary.0.weight", "evaluation.1"} < found.keys()
+    for name, value in expected.items():
+        torch.testing.assert_close(found[name], value, rtol=0, atol=1e-9, msg=name)
+
+
+@pytest.mark.slow
+def test_a_run_goes_on_with_another_number_of_processes(tmp_path: Path) -> None:
+    """As long as its steps are of as many windows."""
+    recipe, folder = tiny_task.write(tmp_path / "task"), tmp_path / "run"
+    command = ["-m", "coteach.train", recipe, "--output", folder, "--baselines", "vote"]
+    sizes = ["--optimisation.batch-size", "2", "--optimisation.accumulation"]
+    stopping = tmp_path / "stopping.py"
+    stopping.write_text(
+        "import os, signal, sys\n"
+        "import coteach.training.loop as module\n"
+        "from coteach.train import main\n"
+        "real = module.train_step\n"
+        "def step(*arguments):\n"
+        "    if arguments[-1].number == 2:\n"
+        "        os.kill(os.getpid(), signal.SIGTERM)\n"
+        "    return real(*arguments)\n"
+        "module.train_step = step\n"
+        "assert main(sys.argv[1:]) == 143\n"
+    )
+    launch(stopping, *command[2:], *sizes, "1")
+    (checkpoint,) = (folder / "checkpoints").iterdir()
+    assert checkpoint.name == "step-00000003"
+    options = [str(it) for it in command[2:]]
+    assert main([*options, *sizes, "1"]) == 2
+    assert main([*options, *sizes, "2"]) == 0
+    log = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
+    launches = [(it["step"], it["processes"]) for it in log if it["event"] == "launch"]
+    assert launches == [(0, 2), (3, 1)]
 
 
 @pytest.mark.slow
@@ -122,8 +225,7 @@ def test_two_processes_learn_the_same_of_a_teacher(tmp_path: Path) -> None:
         assert "graph.1" in expected  # the projection's bias
         for name, value in expected.items():
             torch.testing.assert_close(found.get_tensor(name), value, rtol=0, atol=1e-9, msg=name)
-    logs = [(tmp_path / run / "log.jsonl").read_text().splitlines() for run in ("one", "two")]
-    for one, two in zip(*(map(json.loads, log) for log in logs), strict=True):
+    for one, two in zip(*(log_of(tmp_path / run) for run in ("one", "two")), strict=True):
         if one["event"] == "engines":
             assert one == two
             continue

@@ -18,7 +18,7 @@ from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 from rich.console import Console
 from safetensors.torch import load_file
-from tiny_loop import Loop, parameters
+from tiny_loop import Loop, log_of, parameters
 from torch import Tensor
 from transformers import AutoTokenizer
 
@@ -41,6 +41,7 @@ from coteach.losses import (
 from coteach.model import Student as StudentModel
 from coteach.recipe import Recipe, Selection, Stage
 from coteach.training.describe import dry_run
+from coteach.training.logs import Tracking
 from coteach.training.prepare import load_data, prepare
 from coteach.training.run import run
 from coteach.training.stages import dev_losses, stage_windows
@@ -57,10 +58,6 @@ def quiet() -> Console:
 
 def place_of(folder: Path, stage: str) -> Path:
     return folder / "stages" / stage if stage else folder
-
-
-def log_of(folder: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
 
 
 def weights_of(folder: Path) -> dict[str, Tensor]:
@@ -308,14 +305,11 @@ def test_which_student_a_stage_ends_with(
     monkeypatch.setattr(module, "dev_losses", dictated)
     stage = replace(recipe.stages["intermediate"], selection=Selection(by=by, evaluate_every=0.4))
     prepared = prepare(replace(recipe, stages={"only": stage}), load_data(recipe))
-    module.fit_stages(prepared, tmp_path, quiet(), accelerator_in, prepared_keeper(prepared))
+    tracking = Tracking(prepared.recipe, tmp_path)
+    module.fit_stages(prepared, tmp_path, quiet(), tracking, prepared_keeper(prepared))
     assert len(seen) == 3
     assert_same(load_file(tmp_path / "stages/only/student/model.safetensors"), seen[kept])
     assert_same(prepared.student.state_dict(), seen[kept])
-
-
-def accelerator_in(folder: Path) -> Accelerator:
-    return Accelerator(log_with="tensorboard", project_dir=folder)
 
 
 def test_gates_that_are_all_shut(recipe: Recipe, tmp_path: Path) -> None:
@@ -398,9 +392,9 @@ def test_pairs_with_single_texts(tmp_path: Path) -> None:
     recipe = replace(recipe, data=data)
     prepared = prepare(recipe, load_data(recipe))
     assert prepared.student.config.pair_separator == 3
-    module.fit_stages(
-        prepared, tmp_path / "run", quiet(), accelerator_in, prepared_keeper(prepared)
-    )
+    run_folder = tmp_path / "run"
+    tracking = Tracking(recipe, run_folder)
+    module.fit_stages(prepared, run_folder, quiet(), tracking, prepared_keeper(prepared))
     for stage in ("general", "intermediate"):
         assert log_of(tmp_path / "run/stages" / stage)[-1]["loss"] > 0
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,7 +14,8 @@ from torch import Tensor, nn
 from coteach.data.classification import LabelledTexts
 from coteach.data.corpus import Corpus
 from coteach.recipe import Recipe
-from coteach.training.loop import Progress, fit
+from coteach.training.loop import fit
+from coteach.training.plan import Progress
 from coteach.training.prepare import Prepared, prepare
 
 
@@ -86,6 +88,12 @@ def exactly(prepared: Prepared) -> None:
     for module in prepared.student.modules():
         if isinstance(module, nn.Dropout):
             module.p = 0.0
+
+
+def log_of(folder: Path) -> list[dict[str, Any]]:
+    """The lines of a run's log, but those that tell how each of its parts was launched."""
+    lines = map(json.loads, (folder / "log.jsonl").read_text(encoding="utf-8").splitlines())
+    return [line for line in lines if line["event"] != "launch"]
 
 
 def parameters(prepared: Prepared) -> dict[str, Tensor]:
