@@ -30,7 +30,8 @@ class Options:
     """
 
     student: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="STUDENT")]
-    """The student: its folder or that of its run, or a name on the Hub."""
+    """The student: its folder or that of its run, that of an export to ONNX, or a name on the
+    Hub."""
 
     texts: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="TEXTS")]
     """A file .csv, .tsv or .jsonl, or a data set of the Hub, NAME or NAME:SPLIT."""
@@ -67,12 +68,15 @@ def classify(
         The number of texts.
 
     Raises:
-        InputError: the output cannot be written, or the student reads pairs and the rows are none,
-            or the other way round.
+        InputError: the output cannot be written, the student has no such precision, or it reads
+            pairs and the rows are none, or the other way round.
     """
     import torch
     from tqdm.auto import tqdm
 
+    from coteach.training.loading import check_precision
+
+    check_precision(classifier.student, precision)
     config = classifier.student.config
     if (config.pair_separator is not None) != (rows[0].second_text is not None):
         raise InputError(

@@ -34,7 +34,8 @@ class Options:
     """
 
     student: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="STUDENT")]
-    """The student: its folder or that of its run, or a name on the Hub."""
+    """The student: its folder or that of its run, that of an export to ONNX, or a name on the
+    Hub."""
 
     pages: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="PAGES")]
     """Folder of plain pages, <page_id>.txt, or of raw HTML, <page_id>.html."""
@@ -75,11 +76,14 @@ def predict(
 
     Raises:
         InputError: the pages cannot be read, the output cannot be written, or the student has
-            no such probability.
+            no such probability, or no such precision.
     """
     import torch
     from tqdm.auto import tqdm
 
+    from coteach.training.loading import check_precision
+
+    check_precision(extractor.student, precision)
     available = extractor.student.config.probability_names
     if probability not in available:
         raise InputError(

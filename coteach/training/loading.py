@@ -9,15 +9,23 @@ from typing import Any, TypeVar
 
 import torch
 from safetensors import SafetensorError
-from transformers import AutoTokenizer
+from transformers import AutoConfig, AutoTokenizer
 
 from coteach.errors import InputError, in_one_line
 from coteach.graph.teachers import folder_of
-from coteach.model import Student, StudentConfig
+from coteach.model import OnnxStudent, OnnxStudentConfig, Student, StudentConfig
 from coteach.model.classification import Classifier
-from coteach.model.extraction import Extractor
+from coteach.model.configuration import refuse_exported
+from coteach.model.extraction import Extractor, Predictor
 
-__all__ = ["load_classifier", "load_configuration", "load_extractor", "load_student"]
+__all__ = [
+    "check_precision",
+    "load_classifier",
+    "load_configuration",
+    "load_extractor",
+    "load_predictor",
+    "load_student",
+]
 
 Reader = TypeVar("Reader", Extractor, Classifier)
 
@@ -29,13 +37,44 @@ def load_student(student: str | Path) -> tuple[Student, Any]:
         student: a folder, also that of its run, or a name on the Hub.
 
     Raises:
-        InputError: it cannot be loaded.
+        InputError: it cannot be loaded, or was exported to ONNX.
     """
     place = folder_of(student)
     with _loading(student):
+        refuse_exported(AutoConfig.from_pretrained(place))
         model: Any = Student.from_pretrained(place)
         tokenizer = AutoTokenizer.from_pretrained(place)
     return model.to("cuda" if torch.cuda.is_available() else "cpu").eval(), tokenizer
+
+
+def load_predictor(student: str | Path) -> tuple[Predictor, Any]:
+    """A student, which may be one that was exported to ONNX, and its tokenizer.
+
+    Args:
+        student: as of :func:`load_student`.
+
+    Raises:
+        InputError: it cannot be loaded, or ONNX Runtime is needed and not installed.
+    """
+    place = folder_of(student)
+    with _loading(student):
+        config = AutoConfig.from_pretrained(place)
+        if isinstance(config, OnnxStudentConfig):
+            return OnnxStudent.from_pretrained(place), AutoTokenizer.from_pretrained(place)
+    return load_student(student)
+
+
+def check_precision(model: Predictor, precision: str) -> None:
+    """Refuse a precision for a student that computes in that of its file.
+
+    Raises:
+        InputError: it was exported to ONNX, and ``precision`` is not "no".
+    """
+    if precision != "no" and isinstance(model, OnnxStudent):
+        raise InputError(
+            f"precision {precision!r}: a student that was exported to ONNX computes in the "
+            'precision of its file; expected "no"'
+        )
 
 
 def load_configuration(student: str | Path) -> tuple[StudentConfig, Any]:
@@ -49,12 +88,12 @@ def load_configuration(student: str | Path) -> tuple[StudentConfig, Any]:
 
 
 def load_extractor(student: str | Path, batch_size: int = 16) -> Extractor:
-    """A student that extracts, ready to read text; errors as of :func:`load_student`."""
+    """A student that extracts, or one exported to ONNX; errors as of :func:`load_predictor`."""
     return _ready(Extractor, student, batch_size)
 
 
 def load_classifier(student: str | Path, batch_size: int = 32) -> Classifier:
-    """A student that classifies, ready to read text; errors as of :func:`load_student`."""
+    """A student that classifies, or one exported to ONNX; errors as of :func:`load_predictor`."""
     return _ready(Classifier, student, batch_size)
 
 
@@ -63,6 +102,13 @@ def _loading(student: str | Path) -> Iterator[None]:
     """Turn the errors of files that are no student's into one that names it."""
     try:
         yield
+    except ModuleNotFoundError as error:
+        if error.name != "onnxruntime":
+            raise
+        raise InputError(
+            f"student {str(student)!r} was exported to ONNX, which needs the package "
+            f"{error.name}: pip install coteach[export]"
+        ) from None
     except (OSError, RuntimeError, SafetensorError, ValueError) as error:
         raise InputError(
             f"student {str(student)!r} cannot be loaded: {in_one_line(error)}"
@@ -72,7 +118,7 @@ def _loading(student: str | Path) -> Iterator[None]:
 def _ready(reader: type[Reader], student: str | Path, batch_size: int) -> Reader:
     if batch_size < 1:
         raise InputError(f"batch_size: expected at least 1, got {batch_size}")
-    model, tokenizer = load_student(student)
+    model, tokenizer = load_predictor(student)
     try:
         return reader(model, tokenizer, batch_size)
     except ValueError as error:
