@@ -37,10 +37,7 @@ def test_a_form_is_written_and_compared(
     shown = capsys.readouterr().out.splitlines()
     assert shown[0] == "left out: the heads exact"
     assert shown[1].startswith("p_out: 2 texts, ")
-    assert (
-        "(100.00%) are found, 0 are not, 0 are new; the confidence differs by at most 0.0e+00"
-        in (shown[1])
-    )
+    assert "(100.00%) are found, 0 are not, 0 are new; the confidence differs" in shown[1]
     assert shown[2] == f"answer written to {output}"
 
 
@@ -61,7 +58,10 @@ def test_a_run_and_a_file_of_texts(tmp_path: Path, capsys: pytest.CaptureFixture
         ({"--check": "nowhere"}, "error: nowhere"),
         ({"--check": "empty.txt"}, "error: empty.txt: expected texts, one a line; got none"),
         ({"student": "nobody"}, "error: student 'nobody' cannot be loaded"),
-        ({"--to": "token_classification"}, "error: token_classification: its tokenizer by itself"),
+        (
+            {"--to": "token_classification"},
+            "error: token_classification: this student's tokenizer by itself",
+        ),
     ],
 )
 def test_errors(

@@ -9,7 +9,6 @@ from torch import Tensor, nn
 from transformers import (
     MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING,
     MODEL_FOR_TOKEN_CLASSIFICATION_MAPPING,
-    BertJapaneseTokenizer,
     PreTrainedModel,
 )
 
@@ -146,15 +145,24 @@ def _check_reading(target: str, student: Student, tokenizer: Any) -> None:
             f"{target}: this student leaves out the first {config.trim_head} and the last "
             f"{config.trim_tail} lines of a text, which a tokenizer of transformers does not do"
         )
-    content = build_aligner(tokenizer, config)(PROBE).ids
+    texts = [PROBE] if config.pair_separator is None else [PROBE, PROBE[:5]]
+    content = build_aligner(tokenizer, config)("\n".join(texts)).ids
     expected = [tokenizer.cls_token_id, *content, tokenizer.sep_token_id]
-    given = tokenizer(PROBE)["input_ids"]
-    if given != expected:
-        kind = "BertJapaneseTokenizer" if isinstance(tokenizer, BertJapaneseTokenizer) else "its"
+    encoded = tokenizer(*texts)
+    if encoded["input_ids"] != expected:
         raise InputError(
-            f"{target}: {kind} tokenizer by itself reads {PROBE!r} as the ids {given}; expected "
-            f"{expected}, with the two special tokens, as the student reads it"
+            f"{target}: this student's tokenizer by itself reads {texts} as the ids "
+            f"{encoded['input_ids']}; expected {expected}, with the special tokens, as the student "
+            "reads it"
         )
+    if len(texts) > 1 and student.encoder.config.type_vocab_size > 1:
+        first = expected.index(config.pair_separator) + 1
+        segments = [0] * first + [1] * (len(expected) - first)
+        if encoded.get("token_type_ids") != segments:
+            raise InputError(
+                f"{target}: this student's tokenizer by itself gives a pair the token_type_ids "
+                f"{encoded.get('token_type_ids')}; expected {segments}, as the student reads it"
+            )
 
 
 def _built(student: Student, mapping: Any, labels: list[str]) -> Any:
