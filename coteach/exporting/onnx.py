@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import copy
+import logging
 import tempfile
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -92,7 +95,7 @@ def _write(student: Student, tokenizer: Any, file: Path) -> None:
     graph.student.encoder.set_attn_implementation("eager")
     example = assemble([[tokenizer.cls_token_id] * 13, [tokenizer.cls_token_id] * 5], tokenizer)
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), _quiet("torch.onnx"):
             warnings.simplefilter("ignore")  # torch's of its own parts, and of the axes' names
             torch.onnx.export(
                 graph,
@@ -108,6 +111,18 @@ def _write(student: Student, tokenizer: Any, file: Path) -> None:
     except torch.onnx.OnnxExporterError as error:
         kind = type(student.encoder).__name__
         raise InputError(f"torch cannot export the {kind}: {in_one_line(error)}") from None
+
+
+@contextmanager
+def _quiet(logger: str) -> Iterator[None]:
+    """Keep another library's warnings from the user, who can do nothing about them."""
+    of = logging.getLogger(logger)
+    level = of.level
+    of.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        of.setLevel(level)
 
 
 @torch.no_grad()

@@ -98,7 +98,7 @@ def sequence_classifier(student: Student, tokenizer: Any) -> PreTrainedModel:
     _check_layer(name, student, config.class_layer)
     _check_reading(name, student, tokenizer)
     model = _built(student, MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING, config.classes)
-    pooler = getattr(model.base_model, "pooler", None)
+    pooler: Any = getattr(model.base_model, "pooler", None)
     if not isinstance(getattr(pooler, "activation", None), nn.Tanh) or _beside_encoder(model) != {
         "classifier.weight",
         "classifier.bias",
@@ -216,12 +216,12 @@ def _joint(rows: Tensor) -> Tensor:
 
 @torch.no_grad()
 def _verify(
-    target: str, student: Student, model: PreTrainedModel, tokenizer: Any, head: int | None = None
+    target: str, student: Student, model: Any, tokenizer: Any, head: int | None = None
 ) -> None:
     """Refuse a model whose logits are not those of the student."""
     content = build_aligner(tokenizer, student.config)(PROBE).ids[: student.config.window]
     ids, mask = assemble([content, content[:3]], tokenizer)
-    model = model.to(student.device)
+    model.to(student.device)
     ids, mask = ids.to(student.device), mask.to(student.device)
     expected, given = student(ids, mask).logits, model(input_ids=ids, attention_mask=mask).logits
     if head is not None:

@@ -94,8 +94,9 @@ class OnnxStudent(PreTrainedModel):
         if self._file.resolve() != (folder / ONNX_FILE).resolve():
             shutil.copyfile(self._file, folder / ONNX_FILE)
         self.config.architectures = [type(self).__name__]
-        custom_object_save(self, folder, config=self.config)
-        self.config.save_pretrained(folder)
+        config: Any = self.config
+        custom_object_save(self, folder, config=config)
+        config.save_pretrained(folder)
 
     @property
     def device(self) -> torch.device:

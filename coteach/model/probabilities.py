@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from .configuration import OUTPUT_HEAD, StudentConfig
+from .configuration import OUTPUT_HEAD
 
 
 @dataclass
@@ -35,7 +36,7 @@ class TagProbabilities:
         return (self.p_mean + self.p_out) / 2
 
 
-def tag_probabilities(logits: Tensor, config: StudentConfig) -> TagProbabilities:
+def tag_probabilities(logits: Tensor, config: Any) -> TagProbabilities:
     """Every view of what a student believes.
 
     Args:
@@ -54,7 +55,7 @@ def tag_probabilities(logits: Tensor, config: StudentConfig) -> TagProbabilities
     )
 
 
-def _mean(teachers: Tensor, config: StudentConfig) -> Tensor:
+def _mean(teachers: Tensor, config: Any) -> Tensor:
     if config.teacher_weights is None:
         return teachers.mean(dim=-3)
     weights = torch.tensor(config.teacher_weights, device=teachers.device)

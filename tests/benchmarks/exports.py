@@ -48,15 +48,11 @@ def sentences_of(pages: PageFolder, most: int) -> list[str]:
 def print_spans(
     student: Student, exports: dict[Form, Predictor], tokenizer: object, texts: list[str]
 ) -> None:
-    """Values that only one of student and export finds, for each view of the student."""
-    print(f"{'':14} {'view':8} {'both':>7} {'lost':>6} {'new':>6} {'confidence':>11}")
+    """Values of p that only one of student and export finds."""
+    print(f"{'values':14} {'both':>7} {'lost':>6} {'new':>6}  largest difference of confidence")
     for name, exported in exports.items():
-        for view in student.config.probability_names:
-            found = check_values(student, exported, tokenizer, texts, (view, view))
-            print(
-                f"{name:14} {view:8} {found.both:7,} {found.lost:6,} {found.new:6,} "
-                f"{found.difference:11.1e}"
-            )
+        found = check_values(student, exported, tokenizer, texts)
+        print(f"{name:14} {found.both:7,} {found.lost:6,} {found.new:6,}  {found.difference:.1e}")
 
 
 def print_speed(
