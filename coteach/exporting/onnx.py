@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -57,13 +58,15 @@ def export_onnx(student: Student, tokenizer: Any, folder: Path, quantize: bool =
         folder: an existing one.
         quantize: whether the weights of matrix products are stored in 8 bits, a scale for each
             output, and multiplied with activations that are rounded to 8 bits, a scale for each
-            batch (dynamic quantisation). Embeddings and layer norms stay in float32.
+            batch (dynamic quantisation). Embeddings and heads stay in float32: they take no time,
+            and small changes of a head's weights are changes of the answer.
 
     Raises:
         InputError: the packages are missing, the student is too large for one file, torch cannot
             export its encoder, or the graph answers otherwise than the student.
     """
     try:
+        import onnx  # noqa: F401  # what torch and the quantisation write with
         import onnxruntime  # noqa: F401  # the file is tried below
         import onnxscript  # noqa: F401  # what torch exports with
     except ModuleNotFoundError as error:
@@ -83,7 +86,7 @@ def export_onnx(student: Student, tokenizer: Any, folder: Path, quantize: bool =
         )
         _verify(student, OnnxStudent(config, file), tokenizer)
         if quantize:
-            file = _quantized(file)
+            file = _quantized(file, student)
         OnnxStudent(config, file).save_pretrained(folder)
     tokenizer.save_pretrained(folder)
 
@@ -143,18 +146,47 @@ def _verify(student: Student, exported: OnnxStudent, tokenizer: Any) -> None:
             )
 
 
-def _quantized(file: Path) -> Path:
-    """The same graph with 8-bit weights, beside it."""
+def _quantized(file: Path, student: Student) -> Path:
+    """The same graph with 8-bit weights but for the heads, beside it."""
     from onnxruntime.quantization import QuantType, quantize_dynamic
-    from onnxruntime.quantization.shape_inference import quant_pre_process
 
-    prepared, result = file.with_name("prepared.onnx"), file.with_name("quantized.onnx")
-    quant_pre_process(str(file), str(prepared), skip_symbolic_shape=True)
-    quantize_dynamic(
-        prepared,
-        result,
-        op_types_to_quantize=["MatMul"],
-        per_channel=True,
-        weight_type=QuantType.QInt8,
-    )
+    result = file.with_name("quantized.onnx")
+    with _quiet(""):  # it asks for a preparation that changes nothing here
+        quantize_dynamic(
+            file,
+            result,
+            op_types_to_quantize=["MatMul"],
+            per_channel=True,
+            weight_type=QuantType.QInt8,
+            nodes_to_exclude=_products_of_heads(file, student),
+        )
     return result
+
+
+def _products_of_heads(file: Path, student: Student) -> list[str]:
+    """The names of the graph's matrix products with the heads' weights."""
+    import onnx
+
+    linears: list[Any] = [*student.heads.values()]
+    if student.config.classes:
+        linears.append(student.classifier)
+    weights = [linear.weight.detach().float().cpu().numpy().T for linear in linears]
+    graph = onnx.load(file).graph
+    shapes = {weight.shape for weight in weights}
+    constants = {
+        it.name: onnx.numpy_helper.to_array(it)
+        for it in graph.initializer
+        if tuple(it.dims) in shapes
+    }
+    names = [
+        node.name
+        for node in graph.node
+        if node.op_type == "MatMul"
+        and node.input[1] in constants
+        and any(np.array_equal(constants[node.input[1]], weight) for weight in weights)
+    ]
+    if len(names) < len(weights):
+        raise InputError(
+            f"int8: found {len(names)} of the products of the {len(weights)} layers of heads"
+        )
+    return names

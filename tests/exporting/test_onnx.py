@@ -10,6 +10,8 @@ import onnxruntime
 import pytest
 import tiny_task
 import torch
+from onnx import load as load_onnx
+from onnx import numpy_helper
 from tiny_students import tiny_student, tiny_tagger, tiny_tokenizer
 from transformers import pipeline
 
@@ -143,7 +145,7 @@ def test_the_pipeline_takes_its_folder(folder: str, exported: Path, tmp_path: Pa
 
 def test_int8_is_smaller_and_near(folder: str, exported: Path, quantized: Path) -> None:
     sizes = [(it / "model.onnx").stat().st_size for it in (exported, quantized)]
-    assert sizes[1] < sizes[0]
+    assert sizes[1] < sizes[0]  # though so tiny a student is mostly graph
     student, tokenizer = load_student(folder)
     near = OnnxStudent.from_pretrained(quantized)
     ids, mask = assemble([[7] * 12, [9] * 4], tokenizer)
@@ -154,6 +156,16 @@ def test_int8_is_smaller_and_near(folder: str, exported: Path, quantized: Path) 
     check = check_values(student, near, tokenizer, TEXTS)
     assert check.both > 0
     assert load_extractor(quantized).student.config.attributes == student.config.attributes
+
+
+def test_int8_leaves_the_heads_as_they_are(folder: str, quantized: Path) -> None:
+    student, _ = load_student(folder)
+    graph = load_onnx(quantized / "model.onnx").graph
+    assert sum(node.op_type == "MatMulInteger" for node in graph.node) == 3 * 6
+    constants = [numpy_helper.to_array(it) for it in graph.initializer]
+    for head in student.heads.values():
+        weight = head.weight.detach().numpy().T
+        assert any(np.array_equal(weight, it) for it in constants)
 
 
 def test_a_classifier(classifier: tuple[str, Path]) -> None:
@@ -260,7 +272,7 @@ def test_refusals_leave_nothing(
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("package", ["onnxruntime", "onnxscript"])
+@pytest.mark.parametrize("package", ["onnx", "onnxruntime", "onnxscript"])
 def test_missing_packages(
     folder: str, exported: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, package: str
 ) -> None:
