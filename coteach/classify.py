@@ -39,7 +39,8 @@ class Options:
     """
 
     student: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="STUDENT")]
-    """The student: its folder or that of its run, or a name on the Hub."""
+    """The student: its folder or that of its run, that of an export to ONNX, or a name on the
+    Hub."""
 
     texts: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="TEXTS")]
     """A file .csv, .tsv or .jsonl, or a data set of the Hub, NAME or NAME:SPLIT."""
@@ -92,8 +93,8 @@ def classify(
         The number of texts.
 
     Raises:
-        InputError: the output cannot be written, another run has begun to write it, or the
-            student reads pairs and the rows are none, or the other way round.
+        InputError: the output cannot be written, another run has begun to write it, the student
+            has no such precision, or it reads pairs and the rows are none, or the other way round.
     """
     classification = Classification.of(classifier, rows, output, precision, shard_texts)
     carry_out(classification.shards, classification.write, "text", "classify")
@@ -118,8 +119,9 @@ class Classification:
         precision: Literal["no", "bf16"],
         shard_texts: int,
     ) -> Classification:
-        from coteach.training.loading import reader_fingerprint
+        from coteach.training.loading import check_precision, reader_fingerprint
 
+        check_precision(classifier.student, precision)
         config = classifier.student.config
         if (config.pair_separator is not None) != (rows[0].second_text is not None):
             raise InputError(

@@ -43,7 +43,8 @@ class Options:
     """
 
     student: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="STUDENT")]
-    """The student: its folder or that of its run, or a name on the Hub."""
+    """The student: its folder or that of its run, that of an export to ONNX, or a name on the
+    Hub."""
 
     pages: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="PAGES")]
     """Folder of plain pages, <page_id>.txt, or of raw HTML, <page_id>.html."""
@@ -103,7 +104,7 @@ def predict(
 
     Raises:
         InputError: the pages cannot be read, the output cannot be written, the student has no
-            such probability, or another run has begun to write this output.
+            such probability or no such precision, or another run has begun to write this output.
     """
     prediction = Prediction.of(
         extractor, pages, output, probability, precision, offsets, shard_pages
@@ -135,8 +136,9 @@ class Prediction:
         offsets: Offsets,
         shard_pages: int,
     ) -> Prediction:
-        from coteach.training.loading import reader_fingerprint
+        from coteach.training.loading import check_precision, reader_fingerprint
 
+        check_precision(extractor.student, precision)
         available = extractor.student.config.probability_names
         if probability not in available:
             raise InputError(

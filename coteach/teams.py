@@ -61,6 +61,7 @@ def _run(options: Options) -> Table:
     # The heavy imports come after --help.
     from transformers.utils.logging import disable_progress_bar
 
+    from coteach.model import OnnxStudent
     from coteach.training.checkpoint import replacing_folder
     from coteach.training.loading import load_extractor
 
@@ -72,6 +73,8 @@ def _run(options: Options) -> Table:
     extractor = load_extractor(options.student)
     student: Any = extractor.student
     if options.output is not None:
+        if isinstance(student, OnnxStudent):
+            raise InputError("--drop: this student was exported to ONNX; expected the one before")
         try:
             student = student.without(options.drop)
         except ValueError as error:

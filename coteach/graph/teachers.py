@@ -21,6 +21,7 @@ from coteach.graph.questions import Question, Reply
 from coteach.losses.distillation import Shape
 from coteach.model import Student, StudentConfig
 from coteach.model.attention_scores import collecting_scores, projections
+from coteach.model.configuration import refuse_exported
 from coteach.model.extraction import longest_window
 from coteach.model.student import StudentOutput, without_pooler
 
@@ -71,6 +72,7 @@ class FrozenTeacher:
             )
         try:
             config = AutoConfig.from_pretrained(place)
+            refuse_exported(config)
             if config.is_encoder_decoder:
                 raise ValueError(f"{config.model_type!r} is an encoder-decoder")
             is_student = isinstance(config, StudentConfig)

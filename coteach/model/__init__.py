@@ -12,11 +12,20 @@ if TYPE_CHECKING:
     from .registration import (
         AttributeExtractionPipeline,
         ClassificationPipeline,
+        OnnxStudent,
+        OnnxStudentConfig,
         Student,
         StudentConfig,
     )
 
-__all__ = ["AttributeExtractionPipeline", "ClassificationPipeline", "Student", "StudentConfig"]
+__all__ = [
+    "AttributeExtractionPipeline",
+    "ClassificationPipeline",
+    "OnnxStudent",
+    "OnnxStudentConfig",
+    "Student",
+    "StudentConfig",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -10,9 +10,8 @@ import numpy as np
 import torch
 
 from .alignment import Tokens
-from .extraction import assemble, build_aligner
+from .extraction import Predictor, assemble, build_aligner
 from .preprocessing import joined_pair, preprocess
-from .student import Student
 
 
 def shortened(tokens: Tokens, window: int, pairs: bool) -> Tokens:
@@ -57,7 +56,7 @@ class Classifier:
     """
 
     def __init__(
-        self, student: Student, tokenizer: Any, batch_size: int = 32, chunk: int = 1024
+        self, student: Predictor, tokenizer: Any, batch_size: int = 32, chunk: int = 1024
     ) -> None:
         if not student.config.classes:
             raise ValueError("expected a student that classifies, got one that extracts attributes")

@@ -156,4 +156,24 @@ class StudentConfig(PreTrainedConfig):
         return AutoConfig.for_model(options.pop("model_type"), **options)
 
 
+class OnnxStudentConfig(StudentConfig):
+    """The configuration of a student that was exported to ONNX: the same fields."""
+
+    model_type = "coteach_onnx_student"
+
+
+def refuse_exported(config: PreTrainedConfig) -> None:
+    """Refuse an exported student where a model of torch is wanted.
+
+    Raises:
+        ValueError: the configuration is that of a student that was exported to ONNX.
+    """
+    if isinstance(config, OnnxStudentConfig):
+        raise ValueError(
+            "it was exported to ONNX, which can be used and not trained or looked into; expected "
+            "the student that it was exported from"
+        )
+
+
 StudentConfig.register_for_auto_class()  # saved with its code
+OnnxStudentConfig.register_for_auto_class()

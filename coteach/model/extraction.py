@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -13,8 +13,8 @@ from torch import Tensor
 
 from .alignment import Aligner, Tokens
 from .iob2 import decode
+from .probabilities import TagProbabilities
 from .spans import Span
-from .student import Student, TagProbabilities
 from .windows import merge, windows
 
 PADDED_TO = 8  # a batch's length is rounded up to a multiple of this, which is faster
@@ -27,6 +27,30 @@ Threshold = float | Mapping[str, float]
 
 _Tagged = dict[str, tuple[np.ndarray, np.ndarray]]
 """View → best tags and their probabilities, both (tokens, attributes)."""
+
+
+class Predictor(Protocol):
+    """What texts are read with: a :class:`.student.Student`, or one that was exported to ONNX."""
+
+    @property
+    def config(self) -> Any:
+        """A student's configuration."""
+
+    @property
+    def device(self) -> Any:
+        """Where the token ids are to lie."""
+
+    def __call__(self, input_ids: Tensor, attention_mask: Tensor, /) -> Any:
+        """As :meth:`.student.Student.forward`; its result has ``logits``."""
+
+    def probabilities(self, logits: Tensor) -> TagProbabilities:
+        """As :meth:`.student.Student.probabilities`."""
+
+    def eval(self) -> Any:
+        """Answer as in use, not as in training."""
+
+    def to(self, device: Any, /) -> Any:
+        """Compute on another device."""
 
 
 def build_aligner(tokenizer: Any, config: Any) -> Aligner:
@@ -91,7 +115,7 @@ class Extractor:
     """
 
     def __init__(
-        self, student: Student, tokenizer: Any, batch_size: int = 16, chunk: int = 256
+        self, student: Predictor, tokenizer: Any, batch_size: int = 16, chunk: int = 256
     ) -> None:
         if student.config.classes:
             raise ValueError("expected a student that extracts attributes, got one that classifies")

@@ -13,9 +13,10 @@ from transformers import MODEL_MAPPING, AutoConfig, AutoModel, PreTrainedConfig,
 from transformers.utils import ModelOutput
 
 from .attention_scores import collecting_scores
-from .configuration import OUTPUT_HEAD, StudentConfig
+from .configuration import OUTPUT_HEAD, StudentConfig, refuse_exported
 from .iob2 import CLASSES
 from .layers import absolute, keep_layers, layer_of, layer_stack
+from .probabilities import TagProbabilities, tag_probabilities
 
 
 @dataclass
@@ -35,31 +36,6 @@ class StudentOutput(ModelOutput):
     tags: tuple[Tensor, ...] | None = None
     hidden_states: tuple[Tensor, ...] | None = None
     attention_scores: tuple[Tensor, ...] | None = None
-
-
-@dataclass
-class TagProbabilities:
-    """Tag probabilities, the last axis being O, B, I (co-teaching paper, §3).
-
-    Attributes:
-        teachers: (…, teachers, attributes, 3), the softmax of each teacher head.
-        p_out: (…, attributes, 3), the softmax of the output head; None without one.
-        p_mean: (…, attributes, 3), the mean of ``teachers``, weighted where the configuration
-            says so; None without teachers.
-        p: (…, attributes, 3), ½(p_mean + p_out), or the one of them that there is.
-    """
-
-    teachers: Tensor
-    p_out: Tensor | None
-    p_mean: Tensor | None
-
-    @property
-    def p(self) -> Tensor:
-        if self.p_mean is None or self.p_out is None:
-            only = self.p_out if self.p_mean is None else self.p_mean
-            assert only is not None
-            return only
-        return (self.p_mean + self.p_out) / 2
 
 
 class Student(PreTrainedModel):
@@ -144,10 +120,11 @@ class Student(PreTrainedModel):
             **options: for the encoder's ``from_pretrained`` (``revision``, ``token``, …).
 
         Raises:
-            ValueError: the student there reads other tokens than ``config`` wants, or there is no
-                such layer.
+            ValueError: the student there reads other tokens than ``config`` wants, or was exported
+                to ONNX; or there is no such layer.
         """
         source = AutoConfig.from_pretrained(encoder, **options)
+        refuse_exported(source)
         if isinstance(source, StudentConfig):
             trained = cls.from_pretrained(encoder, dtype=torch.float32, **options)
             if layers:
@@ -193,10 +170,14 @@ class Student(PreTrainedModel):
                 mine.weight[rows] = theirs.weight[their_rows]
                 mine.bias[rows] = theirs.bias[their_rows]
 
-    def without(self, teams: Collection[str]) -> Student:
+    def without(self, teams: Collection[str], auxiliary: bool = True) -> Student:
         """The same student without some of its teachers' heads.
 
         Thresholds were chosen with those teachers in p_mean: they go as well.
+
+        Args:
+            teams: names of teacher heads.
+            auxiliary: whether the auxiliary heads stay.
 
         Raises:
             ValueError: there is no such head, or none would be left.
@@ -211,8 +192,10 @@ class Student(PreTrainedModel):
         if config.teacher_weights is not None:
             config.teacher_weights = [config.teacher_weights[number] for number in kept] or None
         config.heads = [head for head in config.heads if head["name"] not in teams]
+        if not auxiliary:
+            config.auxiliary_heads = []
         config.thresholds = None
-        if not config.heads:
+        if not config.heads and not config.classes:
             raise ValueError("a student needs at least one head, and none would be left")
         student = type(self)(config)
         student.adopt(self)
@@ -387,26 +370,7 @@ class Student(PreTrainedModel):
 
     def probabilities(self, logits: Tensor) -> TagProbabilities:
         """Every view of what the student believes, from ``forward``'s logits."""
-        exact = logits if logits.dtype == torch.float64 else logits.float()
-        every = exact.softmax(dim=-1)
-        names = self.config.head_names
-        output = names.index(OUTPUT_HEAD) if OUTPUT_HEAD in names else None
-        teachers = every[..., [i for i in range(len(names)) if i != output], :, :]
-        mean = None
-        if teachers.shape[-3]:
-            mean = self._mean(teachers)
-        return TagProbabilities(
-            teachers=teachers,
-            p_out=None if output is None else every[..., output, :, :],
-            p_mean=mean,
-        )
-
-    def _mean(self, teachers: Tensor) -> Tensor:
-        if self.config.teacher_weights is None:
-            return teachers.mean(dim=-3)
-        weights = torch.tensor(self.config.teacher_weights, device=teachers.device)
-        weights = weights.reshape(len(weights), -1, 1)  # (teachers, attributes or 1, 1)
-        return (teachers * weights).sum(dim=-3) / weights.sum(dim=0)
+        return tag_probabilities(logits, self.config)
 
 
 def without_pooler(config: PreTrainedConfig) -> dict[str, bool]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -9,18 +10,21 @@ from typing import Any, TypeVar
 
 import torch
 from safetensors import SafetensorError
-from transformers import AutoTokenizer
+from transformers import AutoConfig, AutoTokenizer
 
 from coteach.errors import InputError, in_one_line
 from coteach.graph.teachers import folder_of, model_fingerprint
-from coteach.model import Student, StudentConfig
+from coteach.model import OnnxStudent, OnnxStudentConfig, Student, StudentConfig
 from coteach.model.classification import Classifier
-from coteach.model.extraction import Extractor
+from coteach.model.configuration import refuse_exported
+from coteach.model.extraction import Extractor, Predictor
 
 __all__ = [
+    "check_precision",
     "load_classifier",
     "load_configuration",
     "load_extractor",
+    "load_predictor",
     "load_student",
     "reader_fingerprint",
 ]
@@ -36,14 +40,46 @@ def load_student(student: str | Path, device: str | None = None) -> tuple[Studen
         device: where it is to be; None: on a GPU, where there is one.
 
     Raises:
-        InputError: it cannot be loaded.
+        InputError: it cannot be loaded, or was exported to ONNX.
     """
     place = folder_of(student)
     with _loading(student):
+        refuse_exported(AutoConfig.from_pretrained(place))
         model: Any = Student.from_pretrained(place)
         tokenizer = AutoTokenizer.from_pretrained(place)
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
     return model.to(device).eval(), tokenizer
+
+
+def load_predictor(student: str | Path, device: str | None = None) -> tuple[Predictor, Any]:
+    """A student, which may be one that was exported to ONNX, and its tokenizer.
+
+    Args:
+        student: as of :func:`load_student`.
+        device: as there; an exported one is on the CPU.
+
+    Raises:
+        InputError: it cannot be loaded, or ONNX Runtime is needed and not installed.
+    """
+    place = folder_of(student)
+    with _loading(student):
+        config = AutoConfig.from_pretrained(place)
+        if isinstance(config, OnnxStudentConfig):
+            return OnnxStudent.from_pretrained(place), AutoTokenizer.from_pretrained(place)
+    return load_student(student, device)
+
+
+def check_precision(model: Predictor, precision: str) -> None:
+    """Refuse a precision for a student that computes in that of its file.
+
+    Raises:
+        InputError: it was exported to ONNX, and ``precision`` is not "no".
+    """
+    if precision != "no" and isinstance(model, OnnxStudent):
+        raise InputError(
+            f"precision {precision!r}: a student that was exported to ONNX computes in the "
+            'precision of its file; expected "no"'
+        )
 
 
 def load_configuration(student: str | Path) -> tuple[StudentConfig, Any]:
@@ -59,14 +95,16 @@ def load_configuration(student: str | Path) -> tuple[StudentConfig, Any]:
 def load_extractor(
     student: str | Path, batch_size: int = 16, device: str | None = None
 ) -> Extractor:
-    """A student that extracts, ready to read text; errors as of :func:`load_student`."""
+    """A student that extracts, or one exported to ONNX, which stays on the CPU; errors as of
+    :func:`load_predictor`."""
     return _ready(Extractor, student, batch_size, device)
 
 
 def load_classifier(
     student: str | Path, batch_size: int = 32, device: str | None = None
 ) -> Classifier:
-    """A student that classifies, ready to read text; errors as of :func:`load_student`."""
+    """A student that classifies, or one exported to ONNX, which stays on the CPU; errors as of
+    :func:`load_predictor`."""
     return _ready(Classifier, student, batch_size, device)
 
 
@@ -75,6 +113,13 @@ def _loading(student: str | Path) -> Iterator[None]:
     """Turn the errors of files that are no student's into one that names it."""
     try:
         yield
+    except ModuleNotFoundError as error:
+        if error.name != "onnxruntime":
+            raise
+        raise InputError(
+            f"student {str(student)!r} was exported to ONNX, which needs the package "
+            f"{error.name}: pip install coteach[export]"
+        ) from None
     except (OSError, RuntimeError, SafetensorError, ValueError) as error:
         raise InputError(
             f"student {str(student)!r} cannot be loaded: {in_one_line(error)}"
@@ -83,7 +128,11 @@ def _loading(student: str | Path) -> Iterator[None]:
 
 def reader_fingerprint(reader: Extractor | Classifier) -> str:
     """Tells students apart that may read a text differently, wherever they lie."""
-    return model_fingerprint(reader.student, reader.aligner.fingerprint)
+    beside = reader.aligner.fingerprint
+    if isinstance(reader.student, OnnxStudent):  # its weights are in its file alone
+        with reader.student.file.open("rb") as file:
+            beside += hashlib.file_digest(file, "blake2b").hexdigest()
+    return model_fingerprint(reader.student, beside)
 
 
 def _ready(
@@ -91,7 +140,7 @@ def _ready(
 ) -> Reader:
     if batch_size < 1:
         raise InputError(f"batch_size: expected at least 1, got {batch_size}")
-    model, tokenizer = load_student(student, device)
+    model, tokenizer = load_predictor(student, device)
     try:
         return reader(model, tokenizer, batch_size)
     except ValueError as error:

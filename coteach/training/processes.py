@@ -1,4 +1,4 @@
-"""The processes that share a run: how many, what they compute with; and those that have one each."""
+"""The processes that share a run, what they compute with, and those that have one each."""
 
 from __future__ import annotations
 

@@ -36,7 +36,6 @@ class TableStudent(nn.Module):
     """A student for whom a token always means the same, whatever stands around it."""
 
     probabilities = Student.probabilities
-    _mean = Student._mean
 
     def __init__(self, size: int, **options: Any) -> None:
         super().__init__()
