@@ -11,8 +11,10 @@
       tab.tabIndex = at === number ? 0 : -1;
       panels[at].hidden = at !== number;
     });
-    if (focus) tabs[number].focus();
-    history.replaceState(null, "", tabs[number].getAttribute("href"));
+    if (focus) {
+      tabs[number].focus();
+      history.replaceState(null, "", tabs[number].getAttribute("href"));
+    }
     document.dispatchEvent(new CustomEvent("panel", { detail: panels[number].id }));
   }
 

@@ -251,7 +251,7 @@
 
   document.addEventListener("keydown", (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey || byId("reader").hidden || byId("keys").open) return;
-    if (event.target.matches("input, [role=tab]") || !state.set) return;
+    if (event.target.matches("input") || !state.set) return;
     const chooses = event.target.matches("select:not(#items)") && event.key.startsWith("Arrow");
     if (chooses) return;
     if (event.key === "j" || event.key === "ArrowRight") show(Math.min(state.at + 1, state.shown.length - 1));
