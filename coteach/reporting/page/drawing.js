@@ -63,7 +63,7 @@ window.drawText = (() => {
   // shades: [start, end, level, …] or null. Places are those of the text.
   return function drawText(where, text, lanes, shades) {
     where.replaceChildren();
-    where.classList.toggle("plain", lanes.length === 0);
+    where.classList.toggle("plain", lanes.every((lane) => !lane.values.length));
     const probe = where.appendChild(element("div", "row"));
     const line = probe.appendChild(element("span", "letters", "字"));
     const style = getComputedStyle(line);

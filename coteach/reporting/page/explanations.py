@@ -30,14 +30,19 @@ def explained(read: ReadSet, count: int) -> ReadSet:
     """
     from tqdm.auto import tqdm
 
-    from coteach.attending.reading import ATTENTION, AttentionReader
-    from coteach.explaining.importance import ImportanceReader, importance_measure
+    from coteach.attending.reading import AttentionReader
+    from coteach.explaining.importance import ImportanceReader
     from coteach.explaining.options import AttributionOptions
     from coteach.training.loading import load_student
 
     settings = AttributionOptions().settings()
     prepared = read.kind == "classification"  # the texts of a run's report
-    importance = importance_measure(settings, spans=not prepared)
+    darker = "The darker, the more; the darkest word of each text weighs most. One without shade"
+    answer = "its class" if prepared else "all values that it finds"
+    importance = (
+        f"{darker} was not read, or weighs nothing. Integrated Gradients of {answer}, "
+        f"{settings.nodes} nodes, baseline {settings.baseline}."
+    )
     names = [system.name for system in read.systems if system.kind == "student"]
     texts = [item.text for item in read.items[:count]]
     shades: list[Shade] = []
@@ -56,8 +61,11 @@ def explained(read: ReadSet, count: int) -> ReadSet:
             for text in tqdm(texts, desc=f"attention: {name}", unit="text")
         ]
         shades += [
-            Shade(f"importance: {name}", importance.legend),
-            Shade(f"attention: {name}", f"{ATTENTION.legend} Layer {attention.layer}."),
+            Shade(f"importance: {name}", importance),
+            Shade(
+                f"attention: {name}",
+                f"{darker} was not read. Layer {attention.layer}, the mean of its heads.",
+            ),
         ]
         for number, row in enumerate(found):
             row += [of[number] if number < count else None for of in (of_importance, of_attention)]

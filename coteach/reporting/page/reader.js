@@ -99,7 +99,7 @@
     if (extracts()) showPage(item, label, shades);
     else showText(item, shades);
     if (shade >= 0) {
-      const legend = shades ? state.set.shades[shade][1].replace(/levels of red/, "levels of the shade") : "No weights for this one.";
+      const legend = shades ? state.set.shades[shade][1] : "No weights for this one.";
       byId("legend").append(element("span", "note", legend));
     }
   }
@@ -143,7 +143,7 @@
 
   function table(headings, caption) {
     const made = element("table");
-    made.append(element("caption", "", caption));
+    made.createCaption().append(element("span", "", caption));
     const row = made.createTHead().insertRow();
     for (const [text, className] of headings) {
       const cell = element("th", className, text);
