@@ -245,6 +245,6 @@ def _left_out(kept: int, total: int, what: str) -> tuple[str, ...]:
     if kept == total:
         return ()
     return (
-        f"{kept:,} of {total:,} {what} stand here, those first where a student and the gold differ; "
+        f"{kept:,} of {total:,} {what} stand here, those first where a student and gold differ; "
         "--pages N asks for more, up to 20 MB in all.",
     )
