@@ -37,7 +37,7 @@ def explained(read: ReadSet, count: int) -> ReadSet:
 
     settings = AttributionOptions().settings()
     prepared = read.kind == "classification"  # the texts of a run's report
-    darker = "The stronger the shade, the more, up to the word that weighs most here. A word without"
+    darker = "The stronger the shade, the more, up to the heaviest word here. A word without"
     answer = "its class" if prepared else "all values that it finds"
     importance = (
         f"{darker} was not read, or weighs nothing. Integrated Gradients of {answer}, "
