@@ -1,10 +1,10 @@
-"""Tables and figures of finished runs: ``python -m coteach.report RUN … --output FOLDER``."""
+"""Tables, figures and a page of runs: ``python -m coteach.report RUN … --output FOLDER``."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -20,10 +20,15 @@ if TYPE_CHECKING:
 
 __all__ = ["Options", "main", "report", "tables"]
 
+DEFAULT_PAGES = 1000
+
 
 @dataclass(frozen=True)
 class Options:
-    """Writes the papers' tables and figures from finished runs.
+    """Writes the papers' tables and figures from finished runs, and a page of everything.
+
+    report.html is one file that needs no network: scores, curves, who taught whom, what each team
+    brings, the tables and figures, and pages to read with everybody's values.
 
     Runs of several categories, recipes and seeds are put side by side: scores by group, category
     and attribute (the paper's tables 1 and 2), over seeds, and differences with their intervals;
@@ -43,8 +48,8 @@ class Options:
     """Folders of finished runs, or folders that hold such folders."""
 
     output: Annotated[Path, tyro.conf.arg(metavar="FOLDER")]
-    """Where to write: every table as .txt (percent) and .csv (fractions of 1), every figure as
-    .png; files of those names are replaced."""
+    """Where to write: report.html, and every table as .txt (percent) and .csv (fractions of 1),
+    every figure as .png; files of those names are replaced."""
 
     groups: Annotated[
         Path | None,
@@ -52,6 +57,15 @@ class Options:
     ] = None
     """The groups of table 1, the shared task's sub-tasks: {"group": ["category", …], …}. A
     category is the name of its folder of pages."""
+
+    pages: int = DEFAULT_PAGES
+    """The most pages of a task (or texts) that report.html has to read, with everybody's values;
+    where there are more, first of all those where a student and the gold differ. 0: none, and the
+    runs' data is not read again."""
+
+    explain: int = 0
+    """Of how many of these pages report.html shows how important each word is for what a student
+    finds, and where it attends: some seconds each."""
 
 
 def tables(
@@ -89,21 +103,29 @@ def tables(
 
 
 def report(
-    runs: Sequence[Path], output: Path, groups: Mapping[str, Sequence[str]] | None = None
+    runs: Sequence[Path],
+    output: Path,
+    groups: Mapping[str, Sequence[str]] | None = None,
+    *,
+    pages: int = DEFAULT_PAGES,
+    explain: int = 0,
 ) -> dict[str, str]:
-    """Write tables and figures into a folder.
+    """Write tables and figures into a folder, and a page of everything.
 
     Args:
         runs: folders of finished runs, or folders that hold such folders.
         output: the folder; it is made.
         groups: group → categories, for table 1.
+        pages: the most pages or texts of a task that can be read on the page; 0: none, and the
+            runs' data is not read.
+        explain: of how many of them the importance and attention of words are computed.
 
     Returns:
         name of a file → what it shows.
 
     Raises:
-        InputError: a run cannot be used, a group names an unknown category, the folder cannot be
-            written to, or the packages that draw are missing.
+        InputError: a run or a number cannot be used, a group names an unknown category, the folder
+            cannot be written to, or the packages that draw are missing.
     """
     from coteach.reporting.auxiliary import experiments
     from coteach.reporting.classification_runs import read_classification_runs
@@ -116,32 +138,43 @@ def report(
         draw_sweeps,
     )
     from coteach.reporting.observations import observe
+    from coteach.reporting.page.collect import collect
+    from coteach.reporting.page.content import Figure
+    from coteach.reporting.page.writing import write_page
     from coteach.reporting.render import write_csv, write_text
     from coteach.reporting.runs import read_runs
 
+    for name, number in (("pages", pages), ("explain", explain)):
+        if number < 0:
+            raise InputError(f"{name}: expected 0 or more, got {number}")
     check_available()
-    observations = observe(read_runs(runs))
+    extracted = read_runs(runs)
+    observations = observe(extracted)
     _check_groups(groups or {}, {it.category for it in observations})
     classified = read_classification_runs(runs)
     made = classification_tables(classified)
     if observations:
         made = [*tables(observations, groups), *made]
+    content = collect(extracted, classified, made, pages, explain)
     written = {}
     for table in made:
         write_text(table, output / f"{table.name}.txt")
         write_csv(table, output / f"{table.name}.csv")
         written[f"{table.name}.txt, .csv"] = table.title
+    drawn = {}
     points, panels = leads(observations), sweeps(observations)
     if points:
         draw_leads(points, output / "figure2.png")
-        written["figure2.png"] = "Figure 2: gain on the best team, against its lead"
+        drawn["figure2.png"] = "Figure 2: gain on the best team, against its lead"
     if panels:
         draw_sweeps(panels, output / "figure3.png")
-        written["figure3.png"] = "Figure 3: F1 against the number of training pages"
+        drawn["figure3.png"] = "Figure 3: F1 against the number of training pages"
     if found := experiments(classified):
         draw_auxiliary(found, output / "auxiliary.png")
-        written["auxiliary.png"] = "Accuracy against the layer of the auxiliary task"
-    return written
+        drawn["auxiliary.png"] = "Accuracy against the layer of the auxiliary task"
+    figures = [Figure(title, (output / name).read_bytes()) for name, title in drawn.items()]
+    write_page(replace(content, figures=figures), output / "report.html")
+    return {"report.html": "Everything on one page", **written, **drawn}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -153,7 +186,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if not options.runs:
             raise InputError("no run given; expected at least one folder")
         groups = None if options.groups is None else _read_groups(options.groups)
-        written = report(options.runs, options.output, groups)
+        written = report(
+            options.runs, options.output, groups, pages=options.pages, explain=options.explain
+        )
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

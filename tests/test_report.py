@@ -2,11 +2,15 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 import subprocess
 import sys
+from base64 import b64encode
 from pathlib import Path
+from typing import Any
 
 import pytest
+import tiny_task
 from fake_runs import (
     found,
     gold,
@@ -16,6 +20,7 @@ from fake_runs import (
     write_classification_run,
     write_run,
 )
+from page_runs import write_tiny_run
 
 from coteach.report import main
 
@@ -38,9 +43,14 @@ def test_one_category(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Non
     assert main([str(runs), "--output", str(output)]) == 0
     tables = ["attributes_城", "comparisons", "figure2", "figure2_tests", "seeds"]
     expected = {f"{name}.{kind}" for name in tables for kind in ("txt", "csv")}
-    assert {path.name for path in output.iterdir()} == expected | {"figure2.png"}
+    assert {path.name for path in output.iterdir()} == expected | {"figure2.png", "report.html"}
     printed = capsys.readouterr().out
-    assert all(name in printed for name in [*tables, "figure2.png", f"Written to {output}"])
+    names = ["report.html", *tables, "figure2.png", f"Written to {output}"]
+    assert all(name in printed for name in names)
+    html = (output / "report.html").read_text(encoding="utf-8")
+    assert "F1 (%) by attribute of 城" in html
+    assert b64encode((output / "figure2.png").read_bytes()).decode() in html
+    assert "the data of coteach: 城1, coteach: 城2 cannot be read again." in html
 
 
 def test_several_categories_in_groups_and_a_sweep(tmp_path: Path) -> None:
@@ -105,7 +115,8 @@ def test_runs_of_both_kinds(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
         *("classification.csv", "classification.txt"),
     }
     for path in alone.iterdir():
-        assert (both / path.name).read_bytes() == path.read_bytes()
+        same = (both / path.name).read_bytes() == path.read_bytes()
+        assert same == (path.name != "report.html")
     assert "auxiliary_pos.txt, .csv" in capsys.readouterr().out
     with (both / "auxiliary_pos.csv").open(encoding="utf-8", newline="") as file:
         assert [row["layer"] for row in csv.DictReader(file)] == ["1", "2"]
@@ -115,7 +126,7 @@ def test_classification_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     search = write_auxiliary_runs(tmp_path / "search", {1: (0.9, 0.8)}, folds=2)
     output = tmp_path / "report"
     assert main([str(search), "--output", str(output)]) == 0
-    assert len(list(output.iterdir())) == 7
+    assert len(list(output.iterdir())) == 8
     write_classification_run(search / "another", [True], layer=1, fold=1, weight=0.0, name="other")
     capsys.readouterr()
     assert main([str(search), "--output", str(tmp_path / "none")]) == 2
@@ -144,6 +155,42 @@ def test_cells_that_a_search_has_not_finished_are_left_out(
         path.unlink()
     assert main([str(search), "--output", str(tmp_path / "none")]) == 2
     assert "no run of this search is finished" in capsys.readouterr().err
+
+
+def test_pages_to_read_and_their_explanations(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = write_tiny_run(tmp_path / "run", tmp_path / "task")
+    texts = [path.read_text() for path in (tmp_path / "task" / "plain" / "Castle").iterdir()]
+    tiny_task.save_student(run / "student", texts, attributes=tiny_task.ATTRIBUTES)
+    output = tmp_path / "report"
+    assert main([str(run), "--output", str(output), "--pages", "1", "--explain", "1"]) == 0
+    (read,) = read_data(output / "report.html")
+    assert [item[0] for item in read["items"]] == ["9"]
+    assert [name for name, _ in read["shades"]] == ["importance: student", "attention: student"]
+    assert all(read["items"][0][3])
+    assert main([str(run), "--output", str(output), "--pages", "0"]) == 0
+    assert read_data(output / "report.html") == []
+    shutil.rmtree(run / "student")
+    shutil.rmtree(output)
+    capsys.readouterr()
+    assert main([str(run), "--output", str(output), "--explain", "1"]) == 2
+    assert str(run) in capsys.readouterr().err
+    assert not output.exists()
+
+
+def read_data(path: Path) -> list[dict[str, Any]]:
+    _, _, after = path.read_text(encoding="utf-8").partition('type="application/json" id="data">')
+    return json.loads(after.partition("</script>")[0])
+
+
+@pytest.mark.parametrize("option", ["pages", "explain"])
+def test_a_number_below_none(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], option: str
+) -> None:
+    runs = write_runs(tmp_path / "runs")
+    assert main([str(runs), "--output", str(tmp_path / "report"), f"--{option}", "-1"]) == 2
+    assert f"{option}: expected 0 or more, got -1" in capsys.readouterr().err
 
 
 def test_errors_are_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -16,7 +16,7 @@ from rich.table import Table as Grid
 from coteach.data.files import replacing
 from coteach.reporting.tables import Cell, Column, Form, Table
 
-__all__ = ["as_markdown", "as_text", "write_csv", "write_text"]
+__all__ = ["arranged", "as_markdown", "as_text", "shown", "write_csv", "write_text"]
 
 _WIDE = 10_000  # characters: no cell is folded
 _NOTE = 100  # characters of a line of the notes
@@ -24,15 +24,13 @@ _NOTE = 100  # characters of a line of the notes
 
 def as_text(table: Table) -> str:
     """A table with its title and notes; scores are turned on their side where that is narrower."""
-    columns, rows = table.columns, table.rows
-    if len({column.form for column in columns[1:]}) == 1 and len(rows) < len(columns) - 1:
-        columns, rows = _turned(table)
+    columns, rows = arranged(table)
     grid = Grid(box=box.SIMPLE_HEAD, pad_edge=False)
     for column in columns:
         grid.add_column(escape(column.name), justify="left" if column.form == "text" else "right")
     for row in rows:
         cells = zip(row, columns, strict=True)
-        grid.add_row(*(escape(_shown(cell, column.form)) for cell, column in cells))
+        grid.add_row(*(escape(shown(cell, column.form)) for cell, column in cells))
     console = Console(file=StringIO(), width=_WIDE, color_system=None, highlight=False)
     with console.capture() as capture:
         console.print(grid)
@@ -46,7 +44,7 @@ def as_markdown(table: Table) -> str:
     heads = [_plain(column.name) for column in table.columns]
     marks = ["---" if column.form == "text" else "---:" for column in table.columns]
     rows = [
-        [_plain(_shown(cell, column.form)) for cell, column in zip(row, table.columns, strict=True)]
+        [_plain(shown(cell, column.form)) for cell, column in zip(row, table.columns, strict=True)]
         for row in table.rows
     ]
     lines = [f"| {' | '.join(cells)} |" for cells in (heads, marks, *rows)]
@@ -73,7 +71,10 @@ def write_csv(table: Table, path: Path) -> None:
         writer.writerows(table.rows)
 
 
-def _turned(table: Table) -> tuple[tuple[Column, ...], tuple[tuple[Cell, ...], ...]]:
+def arranged(table: Table) -> tuple[tuple[Column, ...], tuple[tuple[Cell, ...], ...]]:
+    """Columns and rows as they are shown: turned on their side where that is narrower."""
+    if len({it.form for it in table.columns[1:]}) != 1 or len(table.rows) >= len(table.columns) - 1:
+        return table.columns, table.rows
     form = table.columns[1].form
     columns = (Column("", "text"), *(Column(str(row[0]), form) for row in table.rows))
     rows = tuple(
@@ -83,7 +84,8 @@ def _turned(table: Table) -> tuple[tuple[Column, ...], tuple[tuple[Cell, ...], .
     return columns, rows
 
 
-def _shown(cell: Cell, form: Form) -> str:
+def shown(cell: Cell, form: Form) -> str:
+    """A cell for people: shares and differences in percent."""
     if cell is None:
         return "-"
     if isinstance(cell, str):
