@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
+from coteach.command import program
 from coteach.data.files import replacing
 from coteach.data.labelled_rows import ColumnNames, LabelledRow, read_rows
 from coteach.errors import InputError
@@ -105,7 +106,7 @@ def classify(
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns the exit code, 0, or 2 where the input cannot be used."""
-    options = tyro.cli(Options, prog="python -m coteach.classify", args=arguments)
+    options = tyro.cli(Options, prog=program("classify"), args=arguments)
     try:
         # The heavy imports come after --help.
         from transformers.utils.logging import disable_progress_bar

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
+from coteach.command import program
 from coteach.data.page_folder import PageFolder, list_page_ids
 from coteach.data.pages import Page
 from coteach.data.shinra import write_submission
@@ -112,7 +113,7 @@ def predict(
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns the exit code, 0, or 2 where the input cannot be used."""
-    options = tyro.cli(Options, prog="python -m coteach.predict", args=arguments)
+    options = tyro.cli(Options, prog=program("predict"), args=arguments)
     try:
         # The heavy imports come after --help.
         from transformers.utils.logging import disable_progress_bar

@@ -12,6 +12,7 @@ from typing import Annotated
 import tyro
 from rich.console import Console
 
+from coteach.command import program
 from coteach.data.page_folder import read_page, read_page_ids
 from coteach.data.shinra import read_annotation_file
 from coteach.errors import InputError
@@ -59,7 +60,7 @@ class Options:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns the exit code, 0, or 2 where the input cannot be used."""
-    options = tyro.cli(Options, prog="python -m coteach.thresholds", args=arguments)
+    options = tyro.cli(Options, prog=program("thresholds"), args=arguments)
     try:
         chosen = _run(options)
     except InputError as error:
