@@ -13,7 +13,7 @@ import tyro
 from rich.console import Console
 
 from coteach.command import program
-from coteach.data.page_folder import read_page, read_page_ids
+from coteach.data.page_folder import page_path, read_page, read_page_ids
 from coteach.data.shinra import read_annotation_file
 from coteach.errors import InputError
 from coteach.evaluation.thresholds import Chosen, choose_thresholds, threshold_table
@@ -90,7 +90,7 @@ def _run(options: Options) -> dict[str, Chosen]:
     if not with_gold:
         raise InputError.at(options.gold, None, "the gold has no value; expected at least one")
     pages = {
-        page_id: read_page(options.pages / f"{page_id}.txt")
+        page_id: read_page(page_path(options.pages, page_id))
         for page_id in dict.fromkeys([*page_ids, *with_gold])
     }
     gold = read_annotation_file(options.gold, pages=pages).values
