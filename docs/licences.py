@@ -13,10 +13,10 @@ HEADING = """\
 # Licences
 
 coteach is under the Apache License 2.0 ([LICENSE](../LICENSE)). What it asks for, directly or by
-one of its extras, is under these licences, as the packages themselves declare them. None of them is
-under GPL or LGPL alone: MeCab and UniDic are offered under GPL, LGPL or BSD, and the packages here
-redistribute them under BSD. This page is written by `python docs/licences.py`, where all of them are
-installed.
+one of its extras, is under these licences, as the packages themselves declare them. None of them
+is under GPL or LGPL alone: MeCab and UniDic are offered under GPL, LGPL or BSD, and the packages
+here redistribute them under BSD. This page is written by `python docs/licences.py`, where all of
+them are installed.
 """
 
 NOTES = {

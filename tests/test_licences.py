@@ -12,7 +12,7 @@ def test_every_package_that_is_asked_for_has_a_licence() -> None:
     assert declared["captum"] == {"explain"}
     rows = {}
     for line in (DOCS / "licences.md").read_text("utf-8").splitlines():
-        if match := re.fullmatch(r"\| \[?([\w-]+)[^|]* \| ([^|]+) \| ([^|]+) \|", line):
+        if match := re.fullmatch(r"\| \[?(\w[\w-]*)[^|]* \| ([^|]+) \| ([^|]+) \|", line):
             rows[match[1]] = (match[2], set(match[3].split(", ")))
     rows.pop("package")
     assert {name: extras for name, (_, extras) in rows.items()} == declared, (
