@@ -96,6 +96,7 @@ def _classes_in(annotation: Any) -> Iterator[type]:
     if inspect.isabstract(annotation):
         # Their modules, imported, have told Python of them.
         import coteach.data.annotated_files
+        import coteach.data.shinra_distribution
         import coteach.data.shinra_task  # noqa: F401
 
         for it in sorted(annotation.__subclasses__(), key=lambda it: it.__name__):
