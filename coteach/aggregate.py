@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 import tyro
 from rich.console import Console
 
+from coteach.command import program
 from coteach.errors import InputError
 
 __all__ = ["Options", "main"]
@@ -45,7 +46,7 @@ class Options:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns the exit code, 0, or 2 where the input cannot be used."""
-    options = tyro.cli(Options, prog="python -m coteach.aggregate", args=arguments)
+    options = tyro.cli(Options, prog=program("aggregate"), args=arguments)
     try:
         _aggregate(options, Console(highlight=False))
     except InputError as error:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
+from coteach.command import program
 from coteach.data.files import replacing
 from coteach.errors import InputError
 from coteach.explaining.options import AttributionOptions
@@ -161,7 +162,7 @@ def agreement(options: Options) -> list[Table]:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns the exit code, 0, or 2 where the input cannot be used."""
-    options = tyro.cli(Options, prog="python -m coteach.agreement", args=arguments)
+    options = tyro.cli(Options, prog=program("agreement"), args=arguments)
     try:
         # The heavy imports come after --help.
         from transformers.utils.logging import disable_progress_bar

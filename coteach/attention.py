@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
+from coteach.command import program
 from coteach.errors import InputError
 from coteach.highlighting.given import read_texts, student_names
 
@@ -125,7 +126,7 @@ def attention(
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns the exit code, 0, or 2 where the input cannot be used."""
-    options = tyro.cli(Options, prog="python -m coteach.attention", args=arguments)
+    options = tyro.cli(Options, prog=program("attention"), args=arguments)
     try:
         given = [options.cases is not None, bool(options.text), options.file is not None]
         if sum(given) > 1:

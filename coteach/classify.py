@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import tyro
 from tqdm.auto import tqdm
 
+from coteach.command import program
 from coteach.data.files import opening
 from coteach.data.labelled_rows import ColumnNames, LabelledRow, read_rows
 from coteach.errors import InputError
@@ -178,7 +179,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         or 143 where it was interrupted by Ctrl-C or SIGTERM.
     """
     arguments = list(sys.argv[1:] if arguments is None else arguments)
-    options = tyro.cli(Options, prog="python -m coteach.classify", args=arguments)
+    options = tyro.cli(Options, prog=program("classify"), args=arguments)
     command = [sys.executable, "-m", "coteach.classify", *arguments, "--processes", "1", "--worker"]
     return interruptible(lambda: _run(options, command), silent=options.worker)
 

@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from coteach.command import program
 from coteach.data.formats import EFFECTS, FORMATS, Documents, Format, Losses, read_known
 from coteach.data.page_folder import PageFolder
 from coteach.errors import InputError
@@ -22,8 +23,8 @@ from coteach.errors import InputError
 __all__ = ["Conversion", "convert", "main"]
 
 USAGE = f"""\
-usage: python -m coteach.convert INPUT OUTPUT --from FORMAT --to FORMAT [OPTIONS]
-       python -m coteach.convert --from FORMAT --to FORMAT --help
+usage: {{program}} INPUT OUTPUT --from FORMAT --to FORMAT [OPTIONS]
+       {{program}} --from FORMAT --to FORMAT --help
 
 Converts pages and their values from one file format to another, and counts what did not fit.
 
@@ -92,12 +93,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     formats, others = parser.parse_known_args(arguments)
     if formats.source is None or formats.target is None:
         wants_help = "--help" in others or "-h" in others
-        print(USAGE, file=sys.stdout if wants_help else sys.stderr)
+        print(
+            USAGE.format(program=program("convert")), file=sys.stdout if wants_help else sys.stderr
+        )
         return 0 if wants_help else 2
     try:
         options: Any = tyro.cli(
             _options(_format("from", formats.source), _format("to", formats.target)),
-            prog=f"python -m coteach.convert --from {formats.source} --to {formats.target}",
+            prog=f"{program('convert')} --from {formats.source} --to {formats.target}",
             description=f"Converts {formats.source} to {formats.target}.",
             args=others,
         )

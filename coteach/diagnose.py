@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import tyro
 from rich.console import Console
 
+from coteach.command import program
 from coteach.errors import InputError
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ class Options:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns the exit code, 0, or 2 where the input cannot be used."""
-    options = tyro.cli(Options, prog="python -m coteach.diagnose", args=arguments)
+    options = tyro.cli(Options, prog=program("diagnose"), args=arguments)
     try:
         # The heavy imports come after --help.
         from coteach.aggregation.diagnosis import diagnose

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
+from coteach.command import program
 from coteach.errors import InputError
 from coteach.explaining.options import AttributionOptions
 from coteach.highlighting.given import read_texts, student_names
@@ -166,7 +167,7 @@ def explain(
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns the exit code, 0, or 2 where the input cannot be used."""
-    options = tyro.cli(Options, prog="python -m coteach.explain", args=arguments)
+    options = tyro.cli(Options, prog=program("explain"), args=arguments)
     try:
         if options.text and options.texts is not None:
             raise InputError("expected texts as arguments or --texts, not both")

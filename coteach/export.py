@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
+from coteach.command import program
 from coteach.errors import InputError
 
 if TYPE_CHECKING:
@@ -153,7 +154,7 @@ def _compared(
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns the exit code, 0, or 2 where the input cannot be used."""
-    options = tyro.cli(Options, prog="python -m coteach.export", args=arguments)
+    options = tyro.cli(Options, prog=program("export"), args=arguments)
     try:
         # The heavy imports come after --help.
         from transformers.utils.logging import disable_progress_bar

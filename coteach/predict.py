@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import tyro
 from tqdm.auto import tqdm
 
+from coteach.command import program
 from coteach.data.page_folder import list_page_ids, read_page
 from coteach.data.pages import Page
 from coteach.data.shinra import write_submission
@@ -193,7 +194,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         or 143 where it was interrupted by Ctrl-C or SIGTERM.
     """
     arguments = list(sys.argv[1:] if arguments is None else arguments)
-    options = tyro.cli(Options, prog="python -m coteach.predict", args=arguments)
+    options = tyro.cli(Options, prog=program("predict"), args=arguments)
     command = [sys.executable, "-m", "coteach.predict", *arguments, "--processes", "1", "--worker"]
     return interruptible(lambda: _run(options, command), silent=options.worker)
 

@@ -17,6 +17,7 @@ from rich.filesize import decimal
 from rich.markup import escape
 from rich.table import Table
 
+from coteach.command import program
 from coteach.errors import InputError
 
 if TYPE_CHECKING:
@@ -108,7 +109,7 @@ def publication(model: Path, statement: Statement) -> tuple[list[PublishedFile],
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns the exit code, 0, or 2 where it cannot be done."""
-    options = tyro.cli(Options, prog="python -m coteach.push", args=arguments)
+    options = tyro.cli(Options, prog=program("push"), args=arguments)
     console = Console(highlight=False)
     try:
         statement = _statement(options)

@@ -22,7 +22,7 @@ from coteach.graph.nodes import (
     Teacher,
 )
 from coteach.graph.objectives import CoTeaching
-from coteach.losses import ImportanceJaccard, KnowledgeLoss
+from coteach.losses import ImportanceJaccard, TaggingLoss
 
 if TYPE_CHECKING:
     from coteach.recipe import Recipe, Stage
@@ -110,7 +110,7 @@ def _check_edges(recipe: Recipe, edges: Mapping[str, Edge], place: str, student:
 def _check_source(recipe: Recipe, edge: Edge, source: Node, here: str) -> None:
     """Whether an edge's loss and options are for its source, and its source for the data."""
     is_teacher = isinstance(source, Teacher)
-    if is_teacher != isinstance(edge.loss, KnowledgeLoss):
+    if is_teacher == isinstance(edge.loss, TaggingLoss):
         expected = "one that compares models" if is_teacher else "CrossEntropy or so"
         raise InputError(
             f"{here}.loss: {type(edge.loss).__name__} is not for {edge.source!r}, a node "

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import tyro
 from rich.cells import cell_len, set_cell_size
 
+from coteach.command import program
 from coteach.data.files import read_json
 from coteach.errors import InputError
 
@@ -179,7 +180,7 @@ def report(
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns the exit code, 0, or 2 where the input cannot be used."""
-    options = tyro.cli(Options, prog="python -m coteach.report", args=arguments)
+    options = tyro.cli(Options, prog=program("report"), args=arguments)
     from coteach.reporting.runs import unfinished_cells
 
     try:

@@ -17,6 +17,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from coteach.command import program
 from coteach.data.defects import Defects, OnBadLine
 from coteach.data.page_folder import read_page_ids
 from coteach.data.shinra import read_annotation_file, read_gold
@@ -152,7 +153,7 @@ def compare(
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command; returns the exit code, 0, or 2 where the input cannot be used."""
-    options = tyro.cli(Options, prog="python -m coteach.score", args=arguments)
+    options = tyro.cli(Options, prog=program("score"), args=arguments)
     try:
         comparison = compare(
             options.gold,

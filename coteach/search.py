@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
+from coteach.command import program
 from coteach.errors import InputError
 from coteach.recipe import Recipe, load_module, load_recipe
 from coteach.searching.space import DATABASE, SEED, Cell, Grid, cells_of, parsed_values
@@ -22,8 +23,8 @@ if TYPE_CHECKING:
 __all__ = ["Options", "main"]
 
 USAGE = """\
-usage: python -m coteach.search RECIPE [OPTIONS]
-       python -m coteach.search RECIPE --help
+usage: {program} RECIPE [OPTIONS]
+       {program} RECIPE --help
 
 Runs a recipe with every combination of some values of its fields, and chooses by the score on
 the dev pages or texts.
@@ -31,7 +32,7 @@ the dev pages or texts.
 RECIPE is a Python file or a dotted module name. What is searched is its variable search_space, or
 what --over names:
 
-    python -m coteach.search recipes.quickstart --over optimisation.batch_size 8 16 \\
+    {program} recipes.quickstart --over optimisation.batch_size 8 16 \\
         --over "edges.*.loss.beta" 0.999 0.9999 --seeds 1 2 --workers 2
 
 Every combination may be repeated, with --seeds or with the values of any other field, for example
@@ -88,13 +89,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     if not arguments or arguments[0] in ("-h", "--help"):
-        print(USAGE)
+        print(USAGE.format(program=program("search")))
         return 0 if arguments else 2
     try:
         name = arguments[0]
         options = tyro.cli(
             Options,
-            prog=f"python -m coteach.search {name}",
+            prog=f"{program('search')} {name}",
             description="Searches over this recipe's fields. Every field of it is an option.",
             default=Options(load_recipe(name)),
             args=arguments[1:],

@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from coteach.command import program
 from coteach.errors import InputError
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ class Options:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns the exit code, 0, or 2 where the input cannot be used."""
-    options = tyro.cli(Options, prog="python -m coteach.teams", args=arguments)
+    options = tyro.cli(Options, prog=program("teams"), args=arguments)
     try:
         table = _run(options)
     except InputError as error:

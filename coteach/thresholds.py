@@ -12,7 +12,8 @@ from typing import Annotated
 import tyro
 from rich.console import Console
 
-from coteach.data.page_folder import read_page, read_page_ids
+from coteach.command import program
+from coteach.data.page_folder import page_path, read_page, read_page_ids
 from coteach.data.shinra import read_annotation_file
 from coteach.errors import InputError
 from coteach.evaluation.thresholds import Chosen, choose_thresholds, threshold_table
@@ -59,7 +60,7 @@ class Options:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns the exit code, 0, or 2 where the input cannot be used."""
-    options = tyro.cli(Options, prog="python -m coteach.thresholds", args=arguments)
+    options = tyro.cli(Options, prog=program("thresholds"), args=arguments)
     try:
         chosen = _run(options)
     except InputError as error:
@@ -89,7 +90,7 @@ def _run(options: Options) -> dict[str, Chosen]:
     if not with_gold:
         raise InputError.at(options.gold, None, "the gold has no value; expected at least one")
     pages = {
-        page_id: read_page(options.pages / f"{page_id}.txt")
+        page_id: read_page(page_path(options.pages, page_id))
         for page_id in dict.fromkeys([*page_ids, *with_gold])
     }
     gold = read_annotation_file(options.gold, pages=pages).values

@@ -11,13 +11,14 @@ from typing import Annotated
 
 import tyro
 
+from coteach.command import program
 from coteach.errors import InputError
 from coteach.recipe import Recipe, load_recipe
 from coteach.training.preemption import Stopped
 
 USAGE = """\
-usage: python -m coteach.train RECIPE [OPTIONS]
-       python -m coteach.train RECIPE --help
+usage: {program} RECIPE [OPTIONS]
+       {program} RECIPE --help
 
 Trains a student from the outputs of several systems.
 
@@ -51,14 +52,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     if not arguments or arguments[0] in ("-h", "--help"):
-        print(USAGE)
+        print(USAGE.format(program=program("train")))
         return 0 if arguments else 2
     folder: Path | None = None
     try:
         recipe = load_recipe(arguments[0])
         options = tyro.cli(
             Options,
-            prog=f"python -m coteach.train {arguments[0]}",
+            prog=f"{program('train')} {arguments[0]}",
             description="Trains this recipe. Every field of it is an option.",
             default=Options(recipe),
             args=arguments[1:],

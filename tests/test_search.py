@@ -80,7 +80,7 @@ def error_of(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
 def test_usage(recipe: str, capsys: pytest.CaptureFixture[str]) -> None:
     for arguments, code in (([], 2), (["--help"], 0), (["-h"], 0)):
         assert main(arguments) == code
-        assert capsys.readouterr().out == USAGE + "\n"
+        assert capsys.readouterr().out == USAGE.format(program="python -m coteach.search") + "\n"
     with pytest.raises(SystemExit) as stop:
         main([recipe, "--help"])
     assert stop.value.code == 0

@@ -12,7 +12,8 @@ import tiny_task
 from accelerate.state import AcceleratorState
 
 import coteach.training.run
-from coteach.train import USAGE, main
+from coteach.train import USAGE as TEMPLATE
+from coteach.train import main
 
 ROOT = Path(__file__).parents[1]
 
@@ -38,6 +39,9 @@ def command(*arguments: str, cwd: Path = ROOT) -> subprocess.CompletedProcess[st
         capture_output=True,
         text=True,
     )
+
+
+USAGE = TEMPLATE.format(program="python -m coteach.train")
 
 
 def error_of(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:

@@ -192,7 +192,7 @@ def _stored(folder: Path) -> Iterator[tuple[str, list[Replaceable]]]:
                 entry = json.loads(content.decode("utf-8"))
                 key, words = entry["text"], entry["words"]
                 yield key, [_replaceable(word) for word in words]
-            except (ValueError, TypeError, KeyError):
+            except (ValueError, TypeError, KeyError, RecursionError):
                 shown = quote(content.decode("utf-8", "replace").strip())
                 message = f"damaged: expected a text's words, got {shown}; remove this file"
                 raise InputError.at(path, line, message) from None

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from coteach.data.files import whole
 from coteach.errors import InputError
 
 __all__ = ["EntityDefinition", "find_definition", "read_definitions"]
@@ -43,9 +44,7 @@ def read_definitions(path: str | Path) -> list[EntityDefinition]:
     path = Path(path)
     try:
         # Split on "\n" alone: names may hold any other line break of Unicode.
-        lines = path.read_bytes().decode("utf-8-sig").split("\n")
-    except OSError as error:
-        raise InputError.at(path, None, f"cannot be read: {error.strerror}") from None
+        lines = whole(path).decode("utf-8-sig").split("\n")
     except UnicodeDecodeError as error:
         raise InputError.at(path, None, f"not UTF-8: {error.reason}") from None
     definitions: dict[str, EntityDefinition] = {}
@@ -54,7 +53,7 @@ def read_definitions(path: str | Path) -> list[EntityDefinition]:
             continue
         try:
             definition = _definition(json.loads(line))
-        except (AttributeError, KeyError, TypeError, ValueError):
+        except (AttributeError, KeyError, RecursionError, TypeError, ValueError):
             raise InputError.at(
                 path,
                 number,

@@ -9,12 +9,30 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Literal, TextIO
+from typing import IO, Any, Literal, TextIO
 from uuid import uuid4
 
 from coteach.errors import InputError
 
-__all__ = ["byte_lines", "not_utf8", "opening", "read_json", "replacing", "temporary_beside"]
+__all__ = [
+    "byte_lines",
+    "lines_in",
+    "not_utf8",
+    "opening",
+    "read_json",
+    "replacing",
+    "temporary_beside",
+    "whole",
+]
+
+LONGEST_LINE = 2**26
+"""64 MiB: the longest page of a wiki is about 2 MB, and a line of it, with every value that a team
+may have found, is not thirty times that. A longer one is no line, but a file without line breaks
+that would fill the memory."""
+
+LARGEST_FILE = 2**30
+"""1 GiB: of what is read as a whole, which takes several times its size as Python's objects. Larger
+collections are JSON lines, which are read line by line, whatever their number."""
 
 
 @contextmanager
@@ -30,23 +48,52 @@ def byte_lines(path: Path) -> Iterator[tuple[int, bytes]]:
     """The lines that are not blank, with their numbers from 1; a byte order mark is dropped.
 
     Raises:
-        InputError: the file cannot be read.
+        InputError: the file cannot be read, or a line is longer than ``LONGEST_LINE``.
     """
     with opening(path), path.open("rb") as file:
-        for number, line in enumerate(file, start=1):  # a binary file breaks at "\n" only
+        for number, line in lines_in(path, file):
             content = line.removeprefix(codecs.BOM_UTF8) if number == 1 else line
             if content.strip():
                 yield number, content
+
+
+def lines_in(path: Path, file: IO[bytes]) -> Iterator[tuple[int, bytes]]:
+    """The lines of an open binary file, which end in "\\n" only, with their numbers from 1.
+
+    Raises:
+        InputError: a line is longer than ``LONGEST_LINE``; no more than that is read of it.
+    """
+    number = 0
+    while line := file.readline(LONGEST_LINE + 1):
+        number += 1
+        if len(line) > LONGEST_LINE:
+            limit = f"{LONGEST_LINE / 2**20:g} MiB"
+            raise InputError.at(path, number, f"a line of more than {limit}; expected shorter ones")
+        yield number, line
+
+
+def whole(path: Path) -> bytes:
+    """All of a file.
+
+    Raises:
+        InputError: the file cannot be read, or is larger than ``LARGEST_FILE``.
+    """
+    with opening(path), path.open("rb") as file:
+        size = os.fstat(file.fileno()).st_size
+        if size > LARGEST_FILE:
+            limit = f"{LARGEST_FILE / 2**30:g} GiB"
+            message = f"{size / 2**30:.1f} GiB; expected at most {limit} in a file read as a whole"
+            raise InputError.at(path, None, message)
+        return file.read()
 
 
 def read_json(path: Path) -> Any:
     """What a file of JSON says.
 
     Raises:
-        InputError: the file cannot be read, or is no JSON.
+        InputError: the file cannot be read, is too large or nested too deeply, or is no JSON.
     """
-    with opening(path):
-        content = path.read_bytes()
+    content = whole(path)
     try:
         return json.loads(content.decode("utf-8"))
     except (ValueError, RecursionError) as error:

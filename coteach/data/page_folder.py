@@ -8,12 +8,18 @@ from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 
 from coteach.data.defects import LineError
-from coteach.data.files import byte_lines, not_utf8, opening
+from coteach.data.files import byte_lines, not_utf8, whole
 from coteach.data.pages import Page
 from coteach.data.shinra_lines import decoded, has_lone_surrogate
 from coteach.errors import InputError, quote
 
-__all__ = ["PageFolder", "list_page_ids", "read_page", "read_page_ids"]
+__all__ = [
+    "PageFolder",
+    "list_page_ids",
+    "page_path",
+    "read_page",
+    "read_page_ids",
+]
 
 
 class PageFolder(Mapping[str, Page]):
@@ -38,7 +44,7 @@ class PageFolder(Mapping[str, Page]):
     def __getitem__(self, page_id: str) -> Page:
         if page_id not in self:
             raise KeyError(page_id)
-        return read_page(self.folder / f"{page_id}{self.suffix}")
+        return read_page(page_path(self.folder, page_id, self.suffix))
 
     def __contains__(self, page_id: object) -> bool:
         # By bisection: a set would take as much memory again as the ids.
@@ -78,15 +84,26 @@ def list_page_ids(folder: str | Path, suffix: str = ".txt") -> list[str]:
     return page_ids
 
 
+def page_path(folder: Path, page_id: str, suffix: str = ".txt") -> Path:
+    """Where a page lies: in the folder itself, whatever its id, which may come from anybody.
+
+    Raises:
+        InputError: with this id the page would lie elsewhere, for example "../page".
+    """
+    name = f"{page_id}{suffix}"
+    if Path(name).name != name or "\0" in name:
+        raise InputError(f"page id {quote(page_id)} is not the name of a file in {folder}")
+    return folder / name
+
+
 def read_page(path: str | Path) -> Page:
     """One page; its id is the file's name without ``.txt``. The text may be empty.
 
     Raises:
-        InputError: the file does not exist or is not UTF-8.
+        InputError: the file does not exist, is larger than 1 GiB or is not UTF-8.
     """
     path = Path(path)
-    with opening(path):
-        content = path.read_bytes()
+    content = whole(path)
     try:
         # Decoded from bytes: newline translation would move every offset after a carriage return.
         return Page(path.stem, content.decode("utf-8"))

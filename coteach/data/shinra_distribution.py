@@ -239,15 +239,11 @@ class _Reader:
         """Those asked for, but html where a text_offset is nowhere in the file."""
         if self.offsets == "html" or self.html is None:
             return self.offsets
-        try:
-            with path.open("rb") as file:
-                empty = True
-                for line in file:
-                    if _TEXT_OFFSET.search(line):
-                        return "text"
-                    empty = empty and not line.strip()
-        except OSError as error:
-            raise InputError.at(path, None, f"cannot be read: {error.strerror}") from None
+        empty = True
+        for _, line in byte_lines(path):
+            if _TEXT_OFFSET.search(line):
+                return "text"
+            empty = False
         return "text" if empty else "html"
 
     def _as_spans_of_pages(self, path: Path, values: Values, offsets: Offsets) -> Values:

@@ -11,6 +11,7 @@ Also read: one JSON document with a list of such pages, or an object page id →
 
 from __future__ import annotations
 
+import codecs
 import json
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
@@ -18,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from coteach.data.defects import Defects, LineError
+from coteach.data.files import whole
 from coteach.data.pages import Page
 from coteach.data.shinra_lines import (
     Offsets,
@@ -101,10 +103,7 @@ def _systems(value: object) -> list[str]:
 
 def _pages(path: Path, defects: Defects) -> Iterator[tuple[int, list[dict[str, Any]]]]:
     """The values of each page, each as a line of annotations would have it, and the page's line."""
-    try:
-        lines = path.read_bytes().removeprefix(b"\xef\xbb\xbf").split(b"\n")
-    except OSError as error:
-        raise InputError.at(path, None, f"cannot be read: {error.strerror}") from None
+    lines = whole(path).removeprefix(codecs.BOM_UTF8).split(b"\n")
     numbered = [(number, line) for number, line in enumerate(lines, 1) if line.strip()]
     document = _document(b"\n".join(lines)) if len(numbered) else None
     for number, line in numbered if document is None else ():

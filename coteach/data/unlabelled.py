@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import get_args
 
-from coteach.data.files import not_utf8, opening
+from coteach.data.files import lines_in, not_utf8, opening
 from coteach.data.formats.documents import progress
 from coteach.data.labelled_rows import (
     ColumnNames,
@@ -181,7 +181,7 @@ def _lines(path: Path) -> Iterator[tuple[int, str]]:
     with opening(path):
         try:
             with gzip.open(path) if path.suffix.lower() == ".gz" else path.open("rb") as file:
-                for number, line in enumerate(file, start=1):
+                for number, line in lines_in(path, file):
                     try:
                         text = line.decode("utf-8-sig" if number == 1 else "utf-8")
                     except UnicodeDecodeError as error:

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from coteach.errors import InputError
 from coteach.graph.gates import Every, Step, Through
 from coteach.graph.questions import Question, Replies
-from coteach.losses import ClassBalancedFocal, KnowledgeLoss, LabelLoss
+from coteach.losses import ClassBalancedFocal, KnowledgeLoss, LabelLoss, TaggingLoss
 from coteach.model.iob2 import IGNORE
 from coteach.model.student import StudentOutput
 
@@ -186,7 +186,7 @@ class BoundEdge:
         self.answer = answer or Answer()
         self.heads = heads
         self.weights = weights
-        if not isinstance(edge.loss, LabelLoss):
+        if not isinstance(edge.loss, TaggingLoss):
             raise InputError(
                 f"the loss of the edge from {edge.source!r} is {type(edge.loss).__name__}, which "
                 "needs a teacher; expected CrossEntropy or ClassBalancedFocal"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -13,6 +13,7 @@ from coteach.errors import InputError
 from coteach.model.iob2 import IGNORE
 
 
+@runtime_checkable
 class TaggingLoss(Protocol):
     """A loss as a recipe names it, and what it computes."""
 

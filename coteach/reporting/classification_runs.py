@@ -147,7 +147,7 @@ def _read_texts(path: Path) -> tuple[tuple[str, ...], tuple[str, ...], np.ndarra
         try:
             text = json.loads(line)
             text_id, true, predicted = text["id"], text["gold"], text["predicted"]
-        except (KeyError, TypeError, ValueError):
+        except (KeyError, RecursionError, TypeError, ValueError):
             raise InputError.at(
                 path, number, 'expected a scored text, {"id": …, "gold": …, "predicted": …}'
             ) from None

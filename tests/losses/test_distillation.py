@@ -6,23 +6,8 @@ from dataclasses import replace
 
 import pytest
 import torch
-from distilled import (
-    IN_PARITY,
-    LARGE,
-    LAYER_LOSSES,
-    LENGTHS,
-    LOGIT_LOSSES,
-    LOSSES,
-    SMALL,
-    Loss,
-    bound,
-    by_loss,
-    gradients,
-    knowledge,
-    mask_of,
-)
+from distilled import IN_PARITY, LAYER_LOSSES, LOGIT_LOSSES, LOSSES, Loss, by_loss
 from torch import Tensor
-from torch.autograd import gradcheck
 
 from coteach.errors import InputError
 from coteach.losses import (
@@ -31,6 +16,16 @@ from coteach.losses import (
     Dist,
     HiddenStates,
     RelationalDistances,
+)
+from coteach.testing import (
+    LARGE,
+    LENGTHS,
+    SMALL,
+    KnowledgeLossSuite,
+    bound,
+    gradients,
+    knowledge,
+    mask_of,
 )
 
 WIDE = replace(LARGE, width=SMALL.width)
@@ -42,80 +37,22 @@ by_masked_loss = pytest.mark.parametrize(
 # Every loss
 
 
-@by_loss
-def test_a_loss_is_finite_not_negative_and_one_for_each_example(loss: Loss) -> None:
-    it, mask = bound(loss), mask_of(*LENGTHS)
-    student, teacher = knowledge(it, mask)
-    losses = it(student, teacher, mask)
-    assert losses.shape == it.counts(mask).shape == (3,)
-    assert losses.isfinite().all()
-    assert (losses >= 0).all()
-    assert losses.sum() > 0.01
-    assert all(gradient.abs().sum() > 0 for gradient in gradients(losses, it, student))
+class TestEveryLoss(KnowledgeLossSuite):
+    @pytest.fixture(params=LOGIT_LOSSES + LAYER_LOSSES, ids=repr)
+    def loss(self, request: pytest.FixtureRequest) -> Loss:
+        return request.param
 
 
-@by_loss
-def test_gradients_are_those_of_finite_differences(loss: Loss) -> None:
-    it, mask = bound(loss), mask_of(2, 2, 1)
-    student, teacher = knowledge(it, mask)
-    half = len(student)
-    parameters = dict(it.named_parameters())
+class TestEveryLossInParity(KnowledgeLossSuite):
+    """Padding counts, as in the original code."""
 
-    def losses(*values: Tensor) -> Tensor:
-        sides = (list(values[:half]), list(values[half : 2 * half]), mask)
-        of_names = dict(zip(parameters, values[2 * half :], strict=True))
-        return torch.func.functional_call(it, of_names, sides)
+    test_what_is_masked_does_not_matter_even_if_it_is_no_number = None
+    test_a_batch_without_a_unit_is_a_differentiable_zero = None
+    test_an_example_without_a_unit_changes_nothing_for_the_others = None
 
-    assert gradcheck(losses, (*student, *teacher, *parameters.values()), fast_mode=True)
-
-
-@by_masked_loss
-def test_what_is_masked_does_not_matter_even_if_it_is_no_number(loss: Loss) -> None:
-    it, mask = bound(loss), mask_of(*LENGTHS)
-    student, teacher = knowledge(it, mask)
-    losses = it(student, teacher, mask)
-    expected = gradients(losses, it, student)
-
-    def spoilt(values: Tensor) -> Tensor:
-        if it.knowledge == "attention_scores":
-            known = mask[:, None, :, None] & mask[:, None, None, :]
-        else:
-            known = mask.unsqueeze(-1)
-        return torch.where(known, values.detach(), torch.nan).requires_grad_()
-
-    student, teacher = ([spoilt(values) for values in side] for side in (student, teacher))
-    again = it(student, teacher, mask)
-    torch.testing.assert_close(again, losses)
-    torch.testing.assert_close(gradients(again, it, student), expected)
-
-
-@by_masked_loss
-@pytest.mark.parametrize("length", [1, 4])
-def test_a_batch_without_a_unit_is_a_differentiable_zero(loss: Loss, length: int) -> None:
-    it, mask = bound(loss), torch.zeros(2, length, dtype=torch.bool)
-    student, teacher = knowledge(it, mask)
-    losses = it(student, teacher, mask)
-    assert losses.tolist() == it.counts(mask).tolist() == [0, 0]
-    assert not any(gradient.any() for gradient in gradients(losses, it, student, teacher))
-
-
-@by_masked_loss
-def test_an_example_without_a_unit_changes_nothing_for_the_others(loss: Loss) -> None:
-    it, mask = bound(loss), mask_of(*LENGTHS, 0)
-    student, teacher = knowledge(it, mask)
-    losses, counts = it(student, teacher, mask), it.counts(mask)
-    alone = it([v[:3] for v in student], [v[:3] for v in teacher], mask[:3])
-    torch.testing.assert_close(losses, torch.cat([alone, torch.zeros(1).double()]))
-    torch.testing.assert_close(counts, torch.cat([it.counts(mask[:3]), torch.zeros(1)]))
-
-
-@by_loss
-def test_one_text_of_one_unit_is_finite(loss: Loss) -> None:
-    it, mask = bound(loss), mask_of(1)
-    student, teacher = knowledge(it, mask)
-    losses = it(student, teacher, mask)
-    every = [losses, *gradients(losses, it, student, teacher)]
-    assert all(tensor.isfinite().all() for tensor in every)
+    @pytest.fixture(params=IN_PARITY, ids=repr)
+    def loss(self, request: pytest.FixtureRequest) -> Loss:
+        return request.param
 
 
 # A cross-entropy is least, but not 0, where both sides are the same.

@@ -8,13 +8,13 @@ from itertools import combinations
 
 import pytest
 import torch
-from distilled import LARGE, LENGTHS, SMALL, bound, knowledge, mask_of
 from torch import Tensor
 from torch.nn.functional import linear, mse_loss
 
 from coteach.errors import InputError
 from coteach.losses import AttentionScores, AttentionTransfer, HiddenStates, RelationalDistances
 from coteach.losses.layers import ProjectedStates
+from coteach.testing import LARGE, LENGTHS, SMALL, bound, knowledge, mask_of
 
 L = max(LENGTHS)
 

@@ -8,12 +8,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from distilled import CLASSES, LENGTHS, bound, knowledge, mask_of
 from torch import Tensor
 from torch.nn.functional import cross_entropy, kl_div
 
 from coteach.errors import InputError
 from coteach.losses import Dist, KullbackLeibler, LogitMeanSquaredError, SoftCrossEntropy
+from coteach.testing import CLASSES, LENGTHS, bound, knowledge, mask_of
 
 Logits = SoftCrossEntropy | LogitMeanSquaredError | KullbackLeibler | Dist
 TEMPERATURES = [0.5, 1.0, 4.0]

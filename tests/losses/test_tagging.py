@@ -16,6 +16,7 @@ from coteach.losses import (
     class_balanced_weights,
     focal_loss,
 )
+from coteach.testing import LabelLossSuite
 
 GAMMAS = [0.0, 0.5, 1.0, 2.0]
 
@@ -36,6 +37,19 @@ def naive_focal(logits: list[float], label: int, weights: list[float], gamma: fl
         return 0.0
     p = math.exp(logits[label]) / sum(math.exp(logit) for logit in logits)
     return -weights[label] * (1 - p) ** gamma * math.log(p)
+
+
+class TestEveryLoss(LabelLossSuite):
+    @pytest.fixture(
+        params=[
+            CrossEntropy(),
+            ClassBalancedFocal(),
+            ClassBalancedFocal(beta=0.0, gamma=0.5, counts="attribute"),
+        ],
+        ids=repr,
+    )
+    def loss(self, request: pytest.FixtureRequest) -> TaggingLoss:
+        return request.param
 
 
 # Focal loss

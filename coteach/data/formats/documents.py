@@ -12,7 +12,7 @@ from typing import NamedTuple, TypeVar
 
 from tqdm.auto import tqdm
 
-from coteach.data.files import not_utf8, opening, temporary_beside
+from coteach.data.files import not_utf8, opening, temporary_beside, whole
 from coteach.data.formats.losses import Losses
 from coteach.data.pages import Page
 from coteach.errors import InputError, quote
@@ -97,8 +97,7 @@ def all_lines(path: Path) -> Iterator[tuple[int, str]]:
     Raises:
         InputError: the file cannot be read or is not UTF-8.
     """
-    with opening(path):
-        content = path.read_bytes()
+    content = whole(path)
     for number, line in enumerate(content.split(b"\n"), start=1):
         try:
             text = line.decode("utf-8-sig" if number == 1 else "utf-8")
