@@ -59,10 +59,21 @@ def exported(folder: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return output
 
 
+def reuse(exported: Path, patch: pytest.MonkeyPatch) -> None:
+    """Take a graph that was written already: torch needs seconds for one."""
+
+    def write(student: Student, tokenizer: Any, file: Path) -> None:
+        shutil.copyfile(exported / "model.onnx", file)
+
+    patch.setattr(onnx, "_write", write)
+
+
 @pytest.fixture(scope="module")
-def quantized(folder: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def quantized(folder: str, exported: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     output = tmp_path_factory.mktemp("exports") / "int8"
-    assert export(folder, "int8", output) == []
+    with pytest.MonkeyPatch.context() as patch:
+        reuse(exported, patch)
+        assert export(folder, "int8", output) == []
     return output
 
 
@@ -260,11 +271,13 @@ def test_a_student_is_no_export(folder: str) -> None:
 )
 def test_refusals_leave_nothing(
     folder: str,
+    exported: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     changes: dict[str, Any],
     message: str,
 ) -> None:
+    reuse(exported, monkeypatch)
     for name, value in changes.items():
         monkeypatch.setattr(onnx, name, value)
     with pytest.raises(InputError, match=message):
