@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -43,7 +44,9 @@ def interruptible(run: Callable[[], int], silent: bool = False) -> int:
     def terminate(number: int, frame: FrameType | None) -> None:
         raise _Terminated
 
-    before = signal.signal(signal.SIGTERM, terminate)
+    # Elsewhere Python allows no handlers.
+    in_main_thread = threading.current_thread() is threading.main_thread()
+    before = signal.signal(signal.SIGTERM, terminate) if in_main_thread else None
     try:
         return run()
     except InputError as error:
@@ -54,7 +57,8 @@ def interruptible(run: Callable[[], int], silent: bool = False) -> int:
             print("interrupted; to go on, give the same command", file=sys.stderr)
         return 143 if isinstance(interruption, _Terminated) else 130
     finally:
-        signal.signal(signal.SIGTERM, before)
+        if before is not None:
+            signal.signal(signal.SIGTERM, before)
 
 
 class Job(Protocol):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import sys
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -127,6 +128,8 @@ def test_silent_interruptions(capsys: pytest.CaptureFixture[str]) -> None:
     assert interruptible(run, silent=True) == 130
     assert capsys.readouterr().err == ""
     assert interruptible(lambda: 7) == 7
+    with ThreadPoolExecutor(1) as threads:  # where Python allows no signal handlers
+        assert threads.submit(interruptible, lambda: 7).result() == 7
 
 
 def test_a_process_of_a_launcher_gets_its_device_before_the_job_is_loaded(
