@@ -4,6 +4,7 @@ import ast
 import json
 import re
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -35,9 +36,14 @@ FORBIDDEN_CALLS |= {"np.load", "numpy.load", "shutil.unpack_archive", "yaml.unsa
 FORBIDDEN_OPTIONS = {"allow_pickle", "shell", "trust_remote_code"}
 
 
+@cache
+def parsed(source: str) -> list[ast.AST]:
+    return list(ast.walk(ast.parse(source)))
+
+
 def dangers(source: str) -> Iterator[str]:
     """What of a source could run what a file says, with its line."""
-    for node in ast.walk(ast.parse(source)):
+    for node in parsed(source):
         names: list[str] = []
         if isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
@@ -81,7 +87,7 @@ def test_templates_of_html_escape_everything() -> None:
     for path in templates:
         assert not re.search(r"\|\s*safe\b|autoescape\s+false", path.read_text("utf-8")), path
     for path in SOURCES:
-        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        for node in parsed(path.read_text("utf-8")):
             if isinstance(node, ast.Call) and ast.unparse(node.func).endswith("Markup"):
                 pytest.fail(f"{path}:{node.lineno}: text that is not escaped")
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import codecs
 import errno
+import gzip
 import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any, Literal, TextIO
+from typing import Any, BinaryIO, Literal, TextIO
 from uuid import uuid4
 
 from coteach.errors import InputError
@@ -57,7 +58,7 @@ def byte_lines(path: Path) -> Iterator[tuple[int, bytes]]:
                 yield number, content
 
 
-def lines_in(path: Path, file: IO[bytes]) -> Iterator[tuple[int, bytes]]:
+def lines_in(path: Path, file: BinaryIO | gzip.GzipFile) -> Iterator[tuple[int, bytes]]:
     """The lines of an open binary file, which end in "\\n" only, with their numbers from 1.
 
     Raises:
