@@ -21,8 +21,7 @@ Stages (Jiao et al. 2020, §3.2; the defaults of its code):
 - intermediate: 10 epochs at 5e-5, constant. They follow the teacher's.
 - prediction: the student's classes follow the teacher's by soft cross-entropy, no gold is read; 6
   epochs at 5e-5, and 1e-3 for the new head, down to 0, the best on dev. (The code's 3 epochs at
-  3e-5 are of 20 times as many texts, by augmentation; of the texts alone, after one
-  intermediate epoch, the student ended 5 points lower: docs/results.md.)
+  3e-5 are of 20 times as many texts, by augmentation: docs/results.md.)
 
 MASKED=NAME augments the texts of the last two stages by words that this masked language model puts
 in the place of others.
