@@ -113,6 +113,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     console = Console(highlight=False)
     try:
         statement = _statement(options)
+        if options.dry_run and options.output is not None:
+            _check_new(options.output)
         files, others = publication(options.model, statement)
         console.print(_table(files))
         if others:
@@ -198,11 +200,15 @@ def _table(files: Sequence[PublishedFile]) -> Table:
     return table
 
 
+def _check_new(folder: Path) -> None:
+    if folder.exists():
+        raise InputError.at(folder, None, "exists; expected the name of a new folder")
+
+
 def _write(files: Sequence[PublishedFile], folder: Path) -> None:
     from coteach.training.checkpoint import replacing_folder
 
-    if folder.exists():
-        raise InputError.at(folder, None, "exists; expected the name of a new folder")
+    _check_new(folder)
     with replacing_folder(folder) as place:
         for file in files:
             if isinstance(file.content, Path):

@@ -21,7 +21,7 @@ from coteach.command import program
 from coteach.data.defects import Defects, OnBadLine
 from coteach.data.page_folder import read_page_ids
 from coteach.data.shinra import read_annotation_file, read_gold
-from coteach.errors import InputError
+from coteach.errors import InputError, quote
 from coteach.evaluation.shinra import Average, Counts, Score, page_counts, score
 from coteach.evaluation.significance import Interval, f1_difference
 
@@ -131,6 +131,13 @@ def compare(
         page_ids = read_page_ids(pages)
         if not page_ids:
             raise InputError.at(pages, None, "no page id; expected one a line")
+        if gold_file.values and not any(page_id in gold_file.values for page_id in page_ids):
+            raise InputError.at(
+                pages,
+                None,
+                f"none of its {len(page_ids)} page ids has a value in the gold file; expected a "
+                f"text file with one page id a line, got {quote(page_ids[0])}",
+            )
         rule = f"the {len(page_ids)} pages of {pages}"
 
     files = {name: read_annotation_file(name, offsets=offsets, defects=defects) for name in names}

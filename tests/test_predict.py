@@ -155,7 +155,11 @@ def test_what_cannot_be_used(
     (tmp_path / "broken" / "1.txt").write_bytes("この城".encode())
     (tmp_path / "broken" / "2.txt").write_bytes(b"\xff")
     for arguments, message in [
-        ([absent, pages], f"student '{absent}' cannot be loaded: "),
+        ([absent, pages], f"student '{absent}': no such folder; expected that of a run or of a"),
+        (
+            [str(Path(student).parent.parent), pages],
+            f"holds none; expected that of a run or of a student, such as {Path(student).parent}",
+        ),
         ([student, absent], f"{absent}: no such folder"),
         ([student, str(tmp_path / "empty")], "empty: no page here"),
         ([student, str(tmp_path / "broken")], "2.txt: not UTF-8"),

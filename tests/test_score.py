@@ -131,6 +131,10 @@ def test_errors_are_one_line_and_exit_with_2(
         ([files[0], str(broken)], "broken:2: key 'attribute' is missing"),
         ([str(empty), files[1]], "empty: no annotation here; expected the gold"),
         ([*files, "--pages", str(empty)], "empty: no page id"),
+        (
+            [*files, "--pages", str(broken)],
+            "broken: none of its 1 page ids has a value in the gold",
+        ),
     ]:
         assert main(arguments) == 2
         captured = capsys.readouterr()

@@ -109,7 +109,7 @@ def _what(config: StudentConfig) -> str:
 
 
 def _install(config: StudentConfig, tokenizer: dict[str, Any]) -> str:
-    packages = ["torch", "transformers"]
+    packages = ["torch", '"transformers>=5"']
     options = tokenizer.get("mecab_kwargs") or {}
     words = config.part_of_speech or {}
     japanese = tokenizer.get("tokenizer_class") == "BertJapaneseTokenizer"
@@ -198,6 +198,8 @@ def _scored(facts: RunFacts) -> str:
         told += ": micro-averaged over values, which count where their places are exactly right"
     if facts.split == "dev":
         told += f". The student was selected on these {what}: expect less on others"
+    if any(name.startswith("vote>=") for name in facts.summary["scores"]):
+        told += '. "vote>=n" keeps the values that n teams or more have'
     return told + "."
 
 
@@ -211,6 +213,8 @@ def _limits(statement: Statement, config: StudentConfig, facts: RunFacts | None)
     if facts is None:
         lines.append("This card was made from the model alone: no scores are known here.")
     else:
+        if facts.found_nothing:
+            lines.append("On the pages that were scored it found nothing right.")
         lines.append(
             "The scores are of data like that which it was trained on; of other texts nothing was "
             "measured here."

@@ -52,6 +52,16 @@ class RunFacts:
         """Whether the student classifies texts; else it extracts values from pages."""
         return self.summary.get("task") == "classification"
 
+    @property
+    def found_nothing(self) -> bool:
+        """Whether the student has no right value on the pages that were scored."""
+        own = [
+            of["f1"]
+            for of in self.summary["scores"].values()
+            if of["kind"] == "student" and "f1" in of
+        ]
+        return bool(own) and not any(own)
+
 
 def places(model: Path) -> tuple[Path, Path | None]:
     """Where a student and its run are.

@@ -42,7 +42,7 @@ def load_student(student: str | Path, device: str | None = None) -> tuple[Studen
     Raises:
         InputError: it cannot be loaded, or was exported to ONNX.
     """
-    place = folder_of(student)
+    place = _place_of(student)
     with _loading(student):
         refuse_exported(AutoConfig.from_pretrained(place))
         model: Any = Student.from_pretrained(place)
@@ -61,7 +61,7 @@ def load_predictor(student: str | Path, device: str | None = None) -> tuple[Pred
     Raises:
         InputError: it cannot be loaded, or ONNX Runtime is needed and not installed.
     """
-    place = folder_of(student)
+    place = _place_of(student)
     with _loading(student):
         config = AutoConfig.from_pretrained(place)
         if isinstance(config, OnnxStudentConfig):
@@ -84,7 +84,7 @@ def check_precision(model: Predictor, precision: str) -> None:
 
 def load_configuration(student: str | Path) -> tuple[StudentConfig, Any]:
     """A student's configuration and tokenizer, not its weights; else as :func:`load_student`."""
-    place = folder_of(student)
+    place = _place_of(student)
     with _loading(student):
         config = StudentConfig.from_pretrained(place)
         if not config.classes and not config.attributes:
@@ -106,6 +106,30 @@ def load_classifier(
     """A student that classifies, or one exported to ONNX, which stays on the CPU; errors as of
     :func:`load_predictor`."""
     return _ready(Classifier, student, batch_size, device)
+
+
+def _place_of(student: str | Path) -> str:
+    """Where a student is: on this disk, or else its name on the Hub.
+
+    Raises:
+        InputError: the folder holds none, or there is none of this name where its first part is a
+            folder: a path with a mistake, which the Hub need not be asked about.
+    """
+    place = Path(student)
+    parts = ("student", "config.json", "model.safetensors")
+    if place.is_dir() and not any((place / name).exists() for name in parts):
+        runs = sorted(folder for folder in place.iterdir() if (folder / "student").is_dir())
+        such = f", such as {runs[-1]}" if runs else ""
+        raise InputError(
+            f"student {str(student)!r}: this folder holds none; expected that of a run or of a "
+            f"student{such}"
+        )
+    if not place.exists() and len(place.parts) > 1 and Path(place.parts[0]).is_dir():
+        raise InputError(
+            f"student {str(student)!r}: no such folder; expected that of a run or of a student, "
+            "or a name on the Hub"
+        )
+    return folder_of(student)
 
 
 @contextmanager

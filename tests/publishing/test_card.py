@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from pathlib import Path
 
 import fake_runs
@@ -165,17 +166,17 @@ def test_of_a_pair_two_texts_are_given(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("config", "tokenizer", "packages"),
     [
-        ({}, {}, "torch transformers"),
-        ({"words": "mecab"}, {}, "torch transformers fugashi unidic-lite"),
+        ({}, {}, 'torch "transformers>=5"'),
+        ({"words": "mecab"}, {}, 'torch "transformers>=5" fugashi unidic-lite'),
         (
             {},
             {"tokenizer_class": "BertJapaneseTokenizer", "mecab_kwargs": {"mecab_dic": "ipadic"}},
-            "torch transformers fugashi ipadic",
+            'torch "transformers>=5" fugashi ipadic',
         ),
         (
             {"words": "part_of_speech", "part_of_speech": {"analyzer": "sudachi"}},
             {},
-            "torch transformers sudachipy sudachidict-core",
+            'torch "transformers>=5" sudachipy sudachidict-core',
         ),
     ],
 )
@@ -234,3 +235,16 @@ def test_an_unfinished_or_broken_run_is_refused(tmp_path: Path) -> None:
     (run / "summary.json").unlink()
     with pytest.raises(InputError, match="not finished"):
         run_facts(run)
+
+
+def test_a_student_that_finds_nothing_is_said_to(extraction: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(extraction, run)
+    said = "On the pages that were scored it found nothing right."
+    assert said not in card_of(run)
+    summary = json.loads((run / "summary.json").read_text())
+    for of in summary["scores"].values():
+        if of["kind"] == "student":
+            of["f1"] = 0.0
+    (run / "summary.json").write_text(json.dumps(summary))
+    assert said in card_of(run)
