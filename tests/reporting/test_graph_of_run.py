@@ -57,7 +57,7 @@ def test_a_gate_and_chosen_teams_are_told(tmp_path: Path) -> None:
     nodes = {**recipe.nodes, "teams": teams, "teacher": Teacher("organisation/large")}
     graph = graph_of_run(written(replace(recipe, nodes=nodes), tmp_path / "run"))
     (edge,) = [edge for edge in graph.edges if edge.source == "teacher"]
-    assert (edge.gate, edge.weight) == ("every 4 steps", 0.1)
+    assert (edge.gate, edge.weight) == ("every 4 steps", 0.01)
     details = {node.name: node.detail for node in graph.nodes}
     assert details["teams"] == "a, b, weights: Given(weights={'a': 2, 'b': 1})"
     assert details["teacher"] == "organisation/large"
