@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
@@ -19,11 +20,13 @@ MakeWindowed = Callable[..., Windowed]
 
 
 def pytest_configure() -> None:
-    """One thread, in the commands that tests start too.
+    """One thread, and Ctrl-C as usual, in the commands that tests start too.
 
-    Two wait for each other with tensors as tiny as these, and would add them up in another order
-    in a process that has once set their number than in one that has not.
+    Two threads wait for each other with tensors as tiny as these, and would add them up in another
+    order in a process that has once set their number than in one that has not. A shell lets what
+    it starts in the background ignore Ctrl-C.
     """
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     os.environ["OMP_NUM_THREADS"] = "1"
     torch.set_num_threads(1)
 
