@@ -10,7 +10,7 @@ teacher's by a soft Jaccard loss (importance-transfer thesis, §3).
     python -m coteach.agreement TEACHER RUN_OF_TINYBERT RUN      whether it looks there
 
 The thesis leaves the stage open; STAGE=intermediate puts the edge there instead, STAGE=both into
-both. What was measured is in docs/results.md.
+both, which was best in a small comparison and takes longer: docs/results.md.
 """
 
 import os
