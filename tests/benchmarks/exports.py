@@ -115,8 +115,25 @@ def print_scores(extractors: dict[str, Extractor], options: argparse.Namespace) 
         print(f"{name:14} {figures}  {shown}")
 
 
+def compare_exports(options: argparse.Namespace, folder: Path) -> None:
+    """Print the three tables, of exports that are in a folder, or are written to it."""
+    for form in FORMS:
+        if not (folder / form).exists():
+            export(options.student, form, folder / form)
+    extractors = {name: load_extractor(folder / name, options.batch_size) for name in FORMS}
+    student, tokenizer = load_student(options.student)
+    student = student.to("cpu")
+    exports: dict[Form, Predictor] = {name: it.student for name, it in extractors.items()}
+    texts = sentences_of(PageFolder(options.pages), options.sentences)
+    print(f"{len(texts):,} sentences, {options.threads} threads, batches of {options.batch_size}\n")
+    print_spans(student, exports, tokenizer, texts)
+    print_speed(student, exports, tokenizer, texts[: options.timed], options)
+    whole = Extractor(student, tokenizer, options.batch_size)
+    print_scores({"student": whole, **extractors}, options)
+
+
 def main() -> None:
-    """Print the three tables."""
+    """Read the options."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("student", help="folder of a student that extracts, or of its run")
     parser.add_argument("pages", type=Path, help="folder of plain pages, <page_id>.txt")
@@ -132,20 +149,7 @@ def main() -> None:
     disable_progress_bar()
     torch.set_num_threads(options.threads)
     with tempfile.TemporaryDirectory() as scratch:
-        folder = options.exports or Path(scratch)
-        for form in FORMS:
-            if not (folder / form).exists():
-                export(options.student, form, folder / form)
-        extractors = {name: load_extractor(folder / name, options.batch_size) for name in FORMS}
-    student, tokenizer = load_student(options.student)
-    student = student.to("cpu")
-    exports: dict[Form, Predictor] = {name: it.student for name, it in extractors.items()}
-    texts = sentences_of(PageFolder(options.pages), options.sentences)
-    print(f"{len(texts):,} sentences, {options.threads} threads, batches of {options.batch_size}\n")
-    print_spans(student, exports, tokenizer, texts)
-    print_speed(student, exports, tokenizer, texts[: options.timed], options)
-    whole = Extractor(student, tokenizer, options.batch_size)
-    print_scores({"student": whole, **extractors}, options)
+        compare_exports(options, options.exports or Path(scratch))
 
 
 if __name__ == "__main__":
