@@ -104,7 +104,7 @@ def test_names_are_the_folders_where_these_differ(runs: tuple[Path, Path], tmp_p
         (["A", "B", "--names", "x"], "names x: expected 2 different ones"),
         (["A", "B", "--names", "x", "x"], "names x, x: expected 2 different ones"),
         (["A", "C"], "no report.jsonl or dev.jsonl here; expected a finished run"),
-        (["C", "--text", "x"], "cannot be loaded"),
+        (["C", "--text", "x"], "none': no such folder; expected that of a run"),
         (["A", "--text", "x", "--layer", "4"], "layer 4: expected 1 to 3, or -3 to -1, in single"),
         (["A", "--file", "C/texts"], "texts: cannot be read"),
     ],

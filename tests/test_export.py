@@ -103,4 +103,4 @@ def test_a_folder_that_is_no_student(tmp_path: Path, capsys: pytest.CaptureFixtu
     tiny_task.build_tokenizer(["城"]).save_pretrained(tmp_path / "tokenizer")
     command = [str(tmp_path / "tokenizer"), "--to", "onnx", "--output", str(tmp_path / "new")]
     assert main(command) == 2
-    assert "cannot be loaded" in capsys.readouterr().err
+    assert "this folder holds none; expected that of a run" in capsys.readouterr().err
