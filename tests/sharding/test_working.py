@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import sys
 from collections.abc import Callable
@@ -55,7 +56,8 @@ def test_a_process_that_dies_leaves_its_shard_to_the_others(
 ) -> None:
     assert run("dies") == 0
     assert output.read_bytes() == EXPECTED
-    assert "a process ended with signal 9; 1 left" in capsys.readouterr().err
+    # None are left where the other one has done all before the death is noticed.
+    assert re.search("a process ended with signal 9; [01] left", capsys.readouterr().err)
 
 
 def test_all_processes_die(
