@@ -109,7 +109,7 @@ def _what(config: StudentConfig) -> str:
 
 
 def _install(config: StudentConfig, tokenizer: dict[str, Any]) -> str:
-    packages = ["torch", '"transformers>=5"']
+    packages = ["torch", '"transformers>=5.14"']
     options = tokenizer.get("mecab_kwargs") or {}
     words = config.part_of_speech or {}
     japanese = tokenizer.get("tokenizer_class") == "BertJapaneseTokenizer"

@@ -166,17 +166,17 @@ def test_of_a_pair_two_texts_are_given(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("config", "tokenizer", "packages"),
     [
-        ({}, {}, 'torch "transformers>=5"'),
-        ({"words": "mecab"}, {}, 'torch "transformers>=5" fugashi unidic-lite'),
+        ({}, {}, 'torch "transformers>=5.14"'),
+        ({"words": "mecab"}, {}, 'torch "transformers>=5.14" fugashi unidic-lite'),
         (
             {},
             {"tokenizer_class": "BertJapaneseTokenizer", "mecab_kwargs": {"mecab_dic": "ipadic"}},
-            'torch "transformers>=5" fugashi ipadic',
+            'torch "transformers>=5.14" fugashi ipadic',
         ),
         (
             {"words": "part_of_speech", "part_of_speech": {"analyzer": "sudachi"}},
             {},
-            'torch "transformers>=5" sudachipy sudachidict-core',
+            'torch "transformers>=5.14" sudachipy sudachidict-core',
         ),
     ],
 )
